@@ -1,0 +1,35 @@
+"""What the votes add up to: probabilities that training can learn from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PairLabel:
+    """All votes on one pair of responses.
+
+    p_chosen  probability that people prefer `chosen_id`: P(better) + ½·P(tie), in [0.5, 1]
+    weight    how much the pair counts in the loss (1 is an ordinary pair)
+    n_votes   how many votes stand behind it
+    """
+
+    prompt_id: str
+    chosen_id: str
+    rejected_id: str
+    p_chosen: float
+    weight: float = 1.0
+    n_votes: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseLabel:
+    """All that was said of one response. `p_desirable` is the probability in [0, 1] that people want it."""
+
+    prompt_id: str
+    response_id: str
+    p_desirable: float
+    weight: float = 1.0
+    n_votes: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
