@@ -1,0 +1,131 @@
+"""One run: what was asked, what was measured, what the model says."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from accord.runs import files
+from accord.runs.versions import versions
+
+
+class Run:
+    """A folder `runs/NAME/`. Every write is whole or absent, so that a killed run can be read and resumed.
+
+    run.json       what was asked, written once: `Run.info`
+    metrics.jsonl  one object a log step, under TRL's names, with `step`
+    samples.jsonl  what the model says: `prompt`, `before`, `after`, or whatever a recorder adds
+    summary.json   the figures that a person or a script asks for
+    data/          the snapshot that it was trained on
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.info = files.read_object(self.path / "run.json")
+        if not self.info:
+            raise ValueError(f"{self.path}: no run.json, so this is no run folder; name one that training made")
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        *,
+        config: Mapping[str, Any],
+        command: str,
+        method: str = "",
+        base_model: str = "",
+        base_model_hash: str = "",
+        snapshot_hash: str = "",
+        data: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        device: str = "",
+        overwrite: bool = False,
+        **more: Any,
+    ) -> "Run":
+        """Make the folder and its run.json.
+
+        config   every option as it was resolved
+        command  the command line, as it can be typed again
+        method   "sft", "dpo", "kto", …
+        data     what the snapshot says of itself: form, counts, annotators by kind (`{"simulated": 5}`), …
+
+        Raises ValueError where a run is there already; `overwrite` forgets its records (checkpoints stay).
+        """
+        path = Path(path)
+        if (path / "run.json").exists() and not overwrite:
+            raise ValueError(f"{path}: there is a run already; resume it, or choose another output_dir")
+        path.mkdir(parents=True, exist_ok=True)
+        for name in ("metrics.jsonl", "samples.jsonl", "summary.json", "report.html"):
+            (path / name).unlink(missing_ok=True)
+        info = {
+            "name": path.resolve().name,
+            "method": method,
+            "command": command,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "base_model": base_model,
+            "base_model_hash": base_model_hash,
+            "snapshot_hash": snapshot_hash,
+            "data": dict(data or {}),
+            "seed": seed,
+            "device": device,
+            "versions": versions(),
+            **more,
+            "config": dict(config),
+        }
+        files.replace(path / "run.json", files.encode(info, indent=2) + b"\n")
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Run":
+        """The run in `path`. Raises ValueError where there is none."""
+        return cls(path)
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def data(self) -> Path:
+        """Where the snapshot lies that it was trained on."""
+        return self.path / "data"
+
+    def config(self) -> dict[str, Any]:
+        """The resolved options."""
+        return self.info.get("config", {})
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Record what was measured at optimizer step `step`. NaN is written as null."""
+        files.append_line(self.path / "metrics.jsonl", {"step": step, **metrics})
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """What was logged, in the order of logging."""
+        return files.read_lines(self.path / "metrics.jsonl")
+
+    def rewind(self, step: int) -> None:
+        """Forget what was logged after `step`: a resumed run will measure it again."""
+        for name in ("metrics.jsonl", "samples.jsonl"):
+            records = files.read_lines(self.path / name)
+            kept = [record for record in records if record.get("step", 0) <= step]
+            if len(kept) < len(records):
+                files.write_lines(self.path / name, kept)
+
+    def add_sample(self, record: Mapping[str, Any]) -> None:
+        """Record something that the model said; with a `step`, `rewind` forgets it again."""
+        files.append_line(self.path / "samples.jsonl", record)
+
+    def replace_samples(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Put `records` in the place of all samples."""
+        files.write_lines(self.path / "samples.jsonl", records)
+
+    def samples(self) -> list[dict[str, Any]]:
+        """What was recorded with `add_sample`, in order."""
+        return files.read_lines(self.path / "samples.jsonl")
+
+    def update_summary(self, figures: Mapping[str, Any]) -> None:
+        """Merge `figures` into summary.json; those that are there under other names stay."""
+        merged = {**self.summary(), **figures}
+        files.replace(self.path / "summary.json", files.encode(merged, indent=2) + b"\n")
+
+    def summary(self) -> dict[str, Any]:
+        """The figures so far, {} before the first."""
+        return files.read_object(self.path / "summary.json")
