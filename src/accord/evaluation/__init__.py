@@ -1,0 +1,27 @@
+"""What training changed, each figure with a 95 % interval. NumPy only: log-probabilities and answers come as data."""
+
+from accord.evaluation.divergence import KLReport, kl_report
+from accord.evaluation.generations import WinRateReport, win_rate_report
+from accord.evaluation.histogram import histogram
+from accord.evaluation.interval import Interval
+from accord.evaluation.judges import JUDGES, Judge, by_score, in_both_orders
+from accord.evaluation.preferences import Figures, PreferenceReport, preference_report
+from accord.evaluation.unpaired import UnpairedReport, unpaired_report
+
+__all__ = [
+    "JUDGES",
+    "Figures",
+    "Interval",
+    "Judge",
+    "KLReport",
+    "PreferenceReport",
+    "UnpairedReport",
+    "WinRateReport",
+    "by_score",
+    "histogram",
+    "in_both_orders",
+    "kl_report",
+    "preference_report",
+    "unpaired_report",
+    "win_rate_report",
+]
