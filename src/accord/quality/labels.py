@@ -1,0 +1,185 @@
+"""From raw votes to numbers that training can learn from."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from accord.feedback import Annotator, AnnotatorKind, Choice, Comparison, PairLabel, Rating, ResponseLabel, Sides, Vote
+from accord.quality.dawid_skene import TIE, A, B, Floats, Votes, fit
+
+V = TypeVar("V", Comparison, Rating)
+
+
+def _tally(votes: Votes) -> tuple[Floats, Floats]:
+    """For each item the votes for A, a tie being half of one, and all votes."""
+    n_3I = [np.bincount(votes.item_N, votes.vote_N == answer, votes.n_items) for answer in (A, TIE, B)]
+    return n_3I[0] + n_3I[1] / 2, np.sum(n_3I, axis=0, dtype=np.float64)
+
+
+def majority(votes: Votes) -> Floats:
+    """1, ½ or 0 for each item: what more votes said, or ½ where equally many did."""
+    for_a, n = _tally(votes)
+    return (1 + np.sign(for_a - n / 2)) / 2
+
+
+def vote_share(votes: Votes) -> Floats:
+    """(votes for A + 1) / (votes + 2): the posterior mean under a Beta(1, 1) prior, a tie being half a vote each."""
+    for_a, n = _tally(votes)
+    return (for_a + 1) / (n + 2)
+
+
+def dawid_skene(votes: Votes) -> Floats:
+    """P(A better) + ½·P(tie), each annotator believed as far as they prove reliable (`quality.dawid_skene`)."""
+    truth_I3 = fit(votes).truth_I3
+    return truth_I3[:, A] + truth_I3[:, TIE] / 2
+
+
+#: method -> for each item the probability that people prefer A
+LABELS: dict[str, Callable[[Votes], Floats]] = {
+    "majority": majority,
+    "vote_share": vote_share,
+    "dawid_skene": dawid_skene,
+}
+
+
+class Ballot(NamedTuple):
+    """One vote as the methods above read it: by whom, for what (A, TIE or B), and where A stood (+1, -1, or 0)."""
+
+    annotator_id: str
+    answer: int
+    side: int = 0
+
+
+def pair_labels(
+    comparisons: Iterable[Comparison], method: str = "dawid_skene", *, annotators: Iterable[Annotator] = ()
+) -> list[PairLabel]:
+    """All votes on each pair added up, in the order in which the pairs first appear.
+
+    `chosen` is the response with the higher probability, so `p_chosen` is at least ½. A pair weighs 0 where every vote
+    said "both bad", and where a response was compared with itself: there is nothing to learn from it.
+
+    What a file states (`annotators` of kind DATASET) is no noisy vote: a pair on which nobody else voted gets the
+    plain share of the statements, whatever the method: 1.0 where there is one and it is no tie. Where people voted
+    too, the statement is one more vote. Annotators that are not named here are taken for people.
+
+    Raises ValueError where `method` is not in LABELS.
+    """
+    pairs: dict[tuple[str, str, str], list[Comparison]] = {}
+    for vote in standing(comparisons):
+        pairs.setdefault((vote.prompt_id, *sorted((vote.left_id, vote.right_id))), []).append(vote)  # type: ignore[arg-type]
+    ballots = [[_pair_ballot(vote, a) for vote in votes] for (_, a, _), votes in pairs.items()]
+    labels = []
+    for ((prompt_id, a, b), votes), p_a in zip(pairs.items(), _weigh(ballots, method, annotators), strict=True):
+        chosen, rejected = (a, b) if p_a >= 0.5 else (b, a)
+        useless = a == b or all(vote.choice is Choice.BOTH_BAD for vote in votes)
+        labels.append(
+            PairLabel(
+                prompt_id=prompt_id,
+                chosen_id=chosen,
+                rejected_id=rejected,
+                p_chosen=0.5 if useless else max(p_a, 1 - p_a),
+                weight=0.0 if useless else 1.0,
+                n_votes=len(votes),
+                extra=_agreed_extra(votes),
+            )
+        )
+    return labels
+
+
+def response_labels(
+    comparisons: Iterable[Comparison],
+    ratings: Iterable[Rating],
+    method: str = "dawid_skene",
+    *,
+    annotators: Iterable[Annotator] = (),
+) -> list[ResponseLabel]:
+    """The probability that people want each response, in the order in which the responses first appear.
+
+    A thumb is a vote for or against a response, and "both bad" is one against each. Only where nobody gave a thumb do
+    comparisons decide: being preferred then counts for a response, and being passed over against it. A dataset's
+    statements are taken as in `pair_labels`.
+
+    Raises ValueError where `method` is not in LABELS.
+    """
+    ratings = list(standing(ratings))
+    rated = {(rating.prompt_id, rating.response_id) for rating in ratings}
+    votes: dict[tuple[str, str], list[Vote]] = {}
+    ballots: dict[tuple[str, str], list[Ballot]] = {}
+    for key, vote, ballot in [*_rating_ballots(ratings), *_response_ballots(standing(comparisons), rated)]:
+        votes.setdefault(key, []).append(vote)
+        ballots.setdefault(key, []).append(ballot)
+    p_wanted = _weigh(list(ballots.values()), method, annotators, symmetric=False)
+    return [
+        ResponseLabel(*key, p_desirable=p, n_votes=len(votes[key]), extra=_agreed_extra(votes[key]))
+        for key, p in zip(votes, p_wanted, strict=True)
+    ]
+
+
+def standing(votes: Iterable[V]) -> Iterator[V]:
+    """The votes that count: none twice (by id), and none that a later vote supersedes."""
+    by_id = {vote.id: vote for vote in votes}
+    superseded = {vote.supersedes for vote in by_id.values()}
+    return (vote for vote in by_id.values() if vote.id not in superseded)
+
+
+_PAIR_ANSWERS = {Choice.LEFT: A, Choice.TIE: TIE, Choice.BOTH_BAD: TIE, Choice.RIGHT: B}
+#: what a comparison says of (the left response, the right response)
+_RESPONSE_ANSWERS = {Choice.LEFT: (A, B), Choice.TIE: (TIE, TIE), Choice.BOTH_BAD: (B, B), Choice.RIGHT: (B, A)}
+
+
+def _pair_ballot(vote: Comparison, a: str) -> Ballot:
+    on_left = vote.left_id == a
+    answer = _PAIR_ANSWERS[vote.choice]
+    side = (1 if on_left else -1) if vote.sides is Sides.SHUFFLED else 0
+    return Ballot(vote.annotator_id, answer if on_left else B - answer, side)
+
+
+def _rating_ballots(ratings: Iterable[Rating]) -> Iterator[tuple[tuple[str, str], Vote, Ballot]]:
+    """Up is A and always "on the left": the annotator's bias is then how easily they are pleased."""
+    for vote in ratings:
+        yield (vote.prompt_id, vote.response_id), vote, Ballot(vote.annotator_id, A if vote.desirable else B, 1)
+
+
+def _response_ballots(
+    comparisons: Iterable[Comparison], rated: set[tuple[str, str]]
+) -> Iterator[tuple[tuple[str, str], Vote, Ballot]]:
+    for vote in comparisons:
+        for response_id, answer in zip((vote.left_id, vote.right_id), _RESPONSE_ANSWERS[vote.choice], strict=True):
+            key = (vote.prompt_id, response_id)
+            if key not in rated or vote.choice is Choice.BOTH_BAD:
+                yield key, vote, Ballot(vote.annotator_id, answer)
+
+
+def _weigh(
+    ballots: Sequence[Sequence[Ballot]], method: str, annotators: Iterable[Annotator], symmetric: bool = True
+) -> list[float]:
+    """The probability of A for each item: `method` where people voted, the plain share where only a dataset spoke."""
+    if method not in LABELS:
+        raise ValueError(f"label method {method!r}: use one of {', '.join(LABELS)}")
+    datasets = {annotator.id for annotator in annotators if annotator.kind is AnnotatorKind.DATASET}
+    stated = [all(ballot.annotator_id in datasets for ballot in item) for item in ballots]
+    p_I = [sum(1 - ballot.answer / 2 for ballot in item) / len(item) for item in ballots]
+    voted = [i for i, only_stated in enumerate(stated) if not only_stated]
+    if voted:
+        answers = LABELS[method](_arrays([ballots[i] for i in voted], symmetric))
+        for i, p in zip(voted, answers.tolist(), strict=True):
+            p_I[i] = p
+    return p_I
+
+
+def _arrays(ballots: Sequence[Sequence[Ballot]], symmetric: bool) -> Votes:
+    numbers: dict[str, int] = {}
+    rows = [
+        (item, numbers.setdefault(ballot.annotator_id, len(numbers)), ballot.answer, ballot.side)
+        for item, votes in enumerate(ballots)
+        for ballot in votes
+    ]
+    item_N, annotator_N, vote_N, side_N = np.array(rows, dtype=np.int64).T
+    return Votes(item_N, annotator_N, vote_N, side_N, len(ballots), len(numbers), symmetric)
+
+
+def _agreed_extra(votes: Sequence[Vote]) -> Mapping[str, Any]:
+    """The extra columns that all votes have alike: all of them where there is one vote."""
+    first = votes[0].extra
+    return {key: first[key] for key in first if all(key in v.extra and v.extra[key] == first[key] for v in votes)}
