@@ -1,0 +1,143 @@
+"""Completion log-probs out of a Transformers model.
+
+`install(model)` gives a causal language model a second way to be called,
+
+    logps_N = model(tree=batch)
+
+which runs inside the model's own forward, and so inside whatever wraps it: DDP, FSDP and autocast see an ordinary
+call. The segments travel to the attention layers as a keyword argument, so that gradient checkpointing recomputes
+with the right ones. All other calls, `generate` among them, work as before.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from types import MethodType
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from accord.policy.gate import Choice, Layout, active_dropout, choose, choose_for
+from accord.tree import TreeBatch, expand, pack, target_logps
+from accord.tree.attention import tree_attention
+from accord.tree.head import CHUNK
+
+log = logging.getLogger(__name__)
+
+#: The attention implementation's name. It must not contain `sdpa`, `flash` or `flex`: those trigger capability checks.
+ATTENTION = "accord_tree"
+#: Transformers passes a 4-D mask on unchanged, to full and to sliding layers: tree attention needs none.
+NO_MASK_SHAPE = (1, 1, 1, 1)
+
+
+def _attend(module, q, k, v, attention_mask, scaling=None, dropout=0.0, softcap=None, segments=None, **kwargs):
+    """Transformers' attention interface: q [1, H, T, D], k and v [1, K, T, D] -> [1, T, H, D]."""
+    if segments is None:
+        return sdpa_attention_forward(module, q, k, v, attention_mask, scaling=scaling, dropout=dropout, **kwargs)
+    scaling = q.shape[-1] ** -0.5 if scaling is None else scaling
+    softcap = getattr(module, "attn_logit_softcapping", None) if softcap is None else softcap
+    dtype = torch.get_autocast_dtype(q.device.type) if torch.is_autocast_enabled(q.device.type) else v.dtype
+    q, k, v = (x[0].transpose(0, 1).to(dtype) for x in (q, k, v))
+    return tree_attention(q, k, v, segments, scaling, softcap)[None], None
+
+
+AttentionInterface.register(ATTENTION, _attend)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def causal_lm(model: nn.Module) -> nn.Module:
+    """The Transformers model itself, out of a PEFT wrapper."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def install(model: nn.Module, layout: Layout | None = None) -> Choice:
+    """Makes `model(tree=batch)` work and says which layout it will use; the choice is logged once.
+
+    layout  forces one (tests, measurements); None lets the gate decide
+    """
+    inner = causal_lm(model)
+    choice = choose(inner.config) if layout is None else Choice(layout, "asked for")
+    if choice.layout is Layout.TREE and active_dropout(model) > 0:
+        choice = Choice(Layout.PACKED, f"dropout is {active_dropout(model):g} and samples of it cannot be shared")
+    if choice.layout is not Layout.PADDED:
+        inner.set_attn_implementation(ATTENTION)
+    level = logging.INFO if choice.layout is Layout.TREE else logging.WARNING
+    log.log(level, "prompts are laid out as %r%s", choice.layout.value, f": {choice.reason}" if choice.reason else "")
+    inner.accord_choice = choice
+    if not hasattr(inner, "accord_plain_forward"):
+        plain = inner.accord_plain_forward = inner.forward
+        inner.forward = MethodType(functools.wraps(plain)(_forward), inner)
+    return choice
+
+
+def _forward(self, *args, tree: TreeBatch | None = None, **kwargs):
+    if tree is None:
+        return self.accord_plain_forward(*args, **kwargs)
+    choice = choose_for(tree.trees, self.config, self.accord_choice)
+    if choice != self.accord_choice:
+        _log_once(f"{choice.reason}: {choice.layout.value}")
+    return LAYOUTS[choice.layout](self, tree)
+
+
+@functools.cache
+def _log_once(message: str) -> None:
+    log.warning(message)
+
+
+def _tree(self, batch: TreeBatch) -> Tensor:
+    mask = torch.empty(NO_MASK_SHAPE, device=batch.input_ids_T.device)
+    output = getattr(self, self.base_model_prefix)(
+        input_ids=batch.input_ids_T[None],
+        position_ids=batch.position_ids_T[None],
+        attention_mask=mask,
+        use_cache=False,
+        segments=batch.segments,
+    )
+    return _head(self, output.last_hidden_state[0], batch.source_N, batch.target_N)
+
+
+def _packed(self, batch: TreeBatch) -> Tensor:
+    return _tree(self, pack(batch.trees, share=False).to(batch.input_ids_T.device))
+
+
+def _padded(self, batch: TreeBatch) -> Tensor:
+    """One row a completion through the model's own attention, and its own head: nothing of it is assumed."""
+    padded = expand(batch)
+    output = self.accord_plain_forward(
+        input_ids=padded.input_ids_CL, attention_mask=padded.attention_mask_CL, use_cache=False
+    )
+    logits_NV = output.logits.flatten(0, 1)[padded.source_N]
+    return _of_logits(logits_NV, padded.target_N)
+
+
+LAYOUTS: dict[Layout, Callable[[nn.Module, TreeBatch], Tensor]] = {
+    Layout.TREE: _tree,
+    Layout.PACKED: _packed,
+    Layout.PADDED: _padded,
+}
+
+
+def _head(self, hidden_TD: Tensor, source_N: Tensor, target_N: Tensor) -> Tensor:
+    """Log-probs of the targets: in our own backward for a plain linear head, else by recomputing chunks."""
+    hidden = hidden_TD[source_N]
+    head, softcap = self.get_output_embeddings(), getattr(self.config, "final_logit_softcapping", None)
+    if type(head) is nn.Linear and softcap is None:
+        device = hidden.device.type
+        if torch.is_autocast_enabled(device):  # the backward runs outside autocast: cast here, or it multiplies in fp32
+            hidden = hidden.to(torch.get_autocast_dtype(device))
+        return target_logps(hidden, head.weight, target_N, head.bias)
+
+    def piece(hidden, target):
+        logits = head(hidden)
+        return _of_logits(logits if softcap is None else softcap * torch.tanh(logits / softcap), target)
+
+    pieces = zip(hidden.split(CHUNK), target_N.split(CHUNK), strict=True)
+    return torch.cat([checkpoint(piece, *each, use_reentrant=False) for each in pieces])
+
+
+def _of_logits(logits_NV: Tensor, target_N: Tensor) -> Tensor:
+    return logits_NV.float().log_softmax(-1).gather(1, target_N[:, None])[:, 0]
