@@ -1,0 +1,5 @@
+"""The database of prompts, responses and raw votes. Takes and returns feedback nouns, never rows."""
+
+from accord.store.store import Store
+
+__all__ = ["Store"]

@@ -1,0 +1,14 @@
+"""Run by Alembic; the connection comes from `accord.store.migrate`, which also holds the transaction."""
+
+from alembic import context
+
+from accord.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()
