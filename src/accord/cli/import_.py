@@ -1,0 +1,124 @@
+"""`accord import`: files into the project, all of them or, if one is bad, none."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from inspect import cleandoc
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from accord.cli.project import find_project, open_store
+from accord.exchange import FORMATS, read
+from accord.exchange.containers import size
+from accord.feedback import Annotator, Comparison, Noun, Prompt, Rating, Response
+from accord.store import Store
+
+NAMES = {
+    Prompt: "prompts",
+    Response: "responses",
+    Annotator: "annotators",
+    Comparison: "comparisons",
+    Rating: "ratings",
+}
+VOTES = ("comparisons", "ratings")
+
+
+def command(
+    files: Annotated[
+        list[Path], typer.Argument(help="JSON, JSONL, CSV (each also .gz), Parquet, saved datasets folders.")
+    ],
+    format: Annotated[
+        str | None, typer.Option(help="The files' format, where their columns do not tell it.", metavar="NAME")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="train or test, for all rows; else the column or folder says.", metavar="SPLIT")
+    ] = "",
+    project: Annotated[Path | None, typer.Option(help="The project folder.", show_default="from here upwards")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Read preferences, ratings or votes from files into the project.
+
+    Files that belong together (llmfao's votes and texts) are named together. The same file again adds nothing. If
+    anything is wrong, one line says where, and nothing is written.
+    """
+    seen: Counter[str] = Counter()
+    with _target(project, dry_run) as store, _progress(files, hidden=as_json) as progress:
+        nouns = read(files, format, split=split, progress=progress)
+        added = store.add(_counted(nouns, seen))
+        totals = store.counts()
+    result = {
+        "added": {name: added[name] for name in totals},
+        "already_there": {name: seen[name] - added[name] for name in VOTES},
+        "total": totals,
+        "dry_run": dry_run,
+    }
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _tell(result)
+
+
+command.__doc__ = "\n\n".join(
+    [
+        cleandoc(command.__doc__ or ""),
+        "Formats, told apart by their columns:",
+        *(f"[bold]{name}[/bold]  {format.about}" for name, format in FORMATS.items()),
+    ]
+)
+
+
+@contextmanager
+def _target(project: Path | None, dry_run: bool) -> Iterator[Store]:
+    """The project's store; for a dry run an empty one, thrown away, which refuses what the project's would."""
+    if dry_run:
+        with TemporaryDirectory() as folder, Store.open(Path(folder) / "dry-run.db") as store:
+            yield store
+    else:
+        with open_store(find_project(project)) as store:
+            yield store
+
+
+@contextmanager
+def _progress(files: list[Path], *, hidden: bool) -> Iterator[Callable[[int], object]]:
+    """A bar of bytes on stderr; hears how many more were read."""
+    console = Console(stderr=True)
+    columns = (TextColumn("Reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
+        task = bar.add_task("", total=sum(size(file) for file in files if file.exists()))
+        yield lambda count: bar.advance(task, count)
+
+
+def _counted(nouns: Iterable[Noun], seen: Counter[str]) -> Iterator[Noun]:
+    for noun in nouns:
+        seen[NAMES[type(noun)]] += 1
+        yield noun
+
+
+def _tell(result: dict) -> None:
+    dry_run, added, total, there = (result[key] for key in ("dry_run", "added", "total", "already_there"))
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("in the files" if dry_run else "added", justify="right")
+    if not dry_run:
+        table.add_column("now in the project", justify="right")
+    for name, count in total.items():
+        if count:
+            table.add_row(name, f"{added[name]:,}", *([] if dry_run else [f"{count:,}"]))
+    Console().print(table)
+    if repeated := sum(there.values()):
+        print(f"\n{repeated:,} {'vote was' if repeated == 1 else 'votes were'} there already and not added again.")
+    print(f"\n{_next_step(dry_run, any(total[name] for name in VOTES))}")
+
+
+def _next_step(dry_run: bool, votes: bool) -> str:
+    if dry_run:
+        return "Nothing was written. Next: the same command without --dry-run."
+    return f"Next: accord doctor   looks at the data before training{' on it' if votes else ''}"
