@@ -89,6 +89,10 @@ class Run:
         """Where the snapshot lies that it was trained on."""
         return self.path / "data"
 
+    def manifest(self) -> dict[str, Any]:
+        """What the snapshot in `data/` says of itself (form, counts, meta), {} where there is none."""
+        return files.read_object(self.data / "manifest.json")
+
     def config(self) -> dict[str, Any]:
         """The resolved options."""
         return self.info.get("config", {})

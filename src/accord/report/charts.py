@@ -1,0 +1,173 @@
+"""Charts as inline SVG: no script, no network, colours from the page's style sheet, so that they follow its theme."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from accord.report.facts import Estimate, Point
+from accord.report.words import short
+
+WIDTH, HEIGHT = 360, 196
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 24
+MOST_POINTS = 200  # of a line; more are averaged
+
+
+class Line(NamedTuple):
+    """`tone` is the colour's class in the style sheet; `held_out` lines are dotted, with a mark at each point."""
+
+    name: str
+    tone: str
+    points: list[Point]
+    held_out: bool = False
+
+
+class Scale(NamedTuple):
+    """Maps [low, high] to the pixels [start, end]."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, x: float) -> float:
+        return self.start + (x - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten) that divide [low, high] into about so many parts."""
+    rough = (high - low) / about
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(step * power for step in (1, 2, 5, 10) if step * power >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def line_chart(lines: Sequence[Line], label: str, baseline: float | None = None) -> Markup:
+    """Lines over training steps. `baseline` is drawn across: chance, or zero."""
+    steps = [point.step for line in lines for point in line.points]
+    values = [point.value for line in lines for point in line.points]
+    x = Scale(*_widen(min(steps), max(steps), 0), LEFT, WIDTH - RIGHT)
+    drawn = values if baseline is None else [*values, baseline]
+    y = Scale(*_widen(min(drawn), max(drawn), 0.06), HEIGHT - BOTTOM, TOP)
+    body = [_grid(x, y)]
+    if baseline is not None:
+        body.append(_line(x.start, y(baseline), x.end, y(baseline), "baseline"))
+    for line in lines:
+        body += _held_out(line, x, y) if line.held_out else _training(line, x, y)
+    return _svg(body, label)
+
+
+def histogram_chart(edges: Sequence[float], counts: Sequence[tuple[str, Sequence[float]]], label: str) -> Markup:
+    """Counts over bins, one colour (`tone`) a sample; each is drawn as a share of its own sample."""
+    shares = [(tone, [n / max(1, sum(sample)) for n in sample]) for tone, sample in counts]
+    x = Scale(edges[0], edges[-1], LEFT, WIDTH - RIGHT)
+    y = Scale(0, 1.06 * max(max(sample) for _, sample in shares) or 1, HEIGHT - BOTTOM, TOP)
+    body = [_grid(x, y, percent=True)]
+    for tone, sample in shares:
+        outline = [(x(edges[0]), y(0))]
+        for (left, right), share in zip(pairwise(edges), sample, strict=True):
+            outline += [(x(left), y(share)), (x(right), y(share))]
+        outline.append((x(edges[-1]), y(0)))
+        body.append(f'<path class="area {tone}" d="{_path(outline)}"/>')
+    if edges[0] < 0 < edges[-1]:
+        body.append(_line(x(0), y.start, x(0), y.end, "baseline"))
+    return _svg(body, label)
+
+
+def interval_bar(estimate: Estimate, label: str, mark: float = 0.5) -> Markup:
+    """A share with its interval on a line from 0 to 1, and a mark at what chance would give."""
+    x = Scale(0, 1, 4, 216)
+    body = [_line(x(0), 14, x(1), 14, "rail"), _line(x(mark), 5, x(mark), 23, "chance")]
+    if estimate.low is not None and estimate.high is not None:
+        body.append(_line(x(estimate.low), 14, x(estimate.high), 14, "span"))
+    body.append(f'<circle class="value" cx="{_n(x(estimate.value))}" cy="14" r="5"/>')
+    return _svg(body, label, 220, 28)
+
+
+def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
+    """At most `most` points: the means of equal stretches."""
+    if len(points) <= most:
+        return list(points)
+    stretches = [points[i * len(points) // most : (i + 1) * len(points) // most] for i in range(most)]
+    return [_mean(stretch) for stretch in stretches]
+
+
+def smooth(points: Sequence[Point]) -> list[Point]:
+    """Each point replaced by the mean of those around it, a tenth of the line; short lines are left as they are."""
+    half = len(points) // 20
+    if not half:
+        return list(points)
+    averaged = []
+    for i, point in enumerate(points):
+        averaged.append(Point(point.step, _mean(points[max(0, i - half) : i + half + 1]).value))
+    return averaged
+
+
+def _mean(points: Sequence[Point]) -> Point:
+    return Point(sum(p.step for p in points) / len(points), sum(p.value for p in points) / len(points))
+
+
+def _training(line: Line, x: Scale, y: Scale) -> list[str]:
+    points = thin(line.points)
+    calm = smooth(points)
+    faint = [] if calm == points else [f'<path class="line faint {line.tone}" d="{_route(points, x, y)}"/>']
+    if len(points) == 1:
+        return _marks(points, line.tone, x, y)
+    return [*faint, f'<path class="line {line.tone}" d="{_route(calm, x, y)}"/>']
+
+
+def _held_out(line: Line, x: Scale, y: Scale) -> list[str]:
+    points = thin(line.points, 60)
+    route = f'<path class="line held {line.tone}" d="{_route(points, x, y)}"/>'
+    return [route, *_marks(points, line.tone, x, y)]
+
+
+def _marks(points: Sequence[Point], tone: str, x: Scale, y: Scale) -> list[str]:
+    return [
+        f'<circle class="mark {tone}" cx="{_n(x(p.step))}" cy="{_n(y(p.value))}" r="3">'
+        f"<title>step {p.step:.0f}: {short(p.value)}</title></circle>"
+        for p in points
+    ]
+
+
+def _grid(x: Scale, y: Scale, percent: bool = False) -> str:
+    parts = []
+    for tick in ticks(y.low, y.high):
+        text = f"{100 * tick:.3g} %" if percent else short(round(tick, 12))
+        parts.append(_line(x.start, y(tick), x.end, y(tick), "grid"))
+        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{_n(y(tick) + 3.5)}" text-anchor="end">{text}</text>')
+    for tick in ticks(x.low, x.high, 4):
+        anchor = "end" if x(tick) > x.end - 10 else "middle"
+        text = short(round(tick, 12))
+        parts.append(f'<text class="tick" x="{_n(x(tick))}" y="{HEIGHT - 7}" text-anchor="{anchor}">{text}</text>')
+    return "".join(parts)
+
+
+def _widen(low: float, high: float, margin: float) -> tuple[float, float]:
+    if low == high:
+        low, high = low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
+    return low - margin * (high - low), high + margin * (high - low)
+
+
+def _route(points: Sequence[Point], x: Scale, y: Scale) -> str:
+    return _path([(x(point.step), y(point.value)) for point in points])
+
+
+def _path(corners: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{_n(x)} {_n(y)}" for x, y in corners)
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, tone: str) -> str:
+    return f'<line class="{tone}" x1="{_n(x1)}" y1="{_n(y1)}" x2="{_n(x2)}" y2="{_n(y2)}"/>'
+
+
+def _n(x: float) -> str:
+    return f"{x:.1f}".removesuffix(".0")
+
+
+def _svg(body: Sequence[str], label: str, width: int = WIDTH, height: int = HEIGHT) -> Markup:
+    opening = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(width, height, label)
+    return opening + Markup("".join(body)) + Markup("</svg>")

@@ -1,0 +1,109 @@
+"""Which training curves there are, under TRL's metric names, and what each of them says."""
+
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from accord.report.charts import Line, line_chart
+from accord.report.facts import Facts, Point
+from accord.report.words import short
+
+ROWS = 8  # of the table behind a chart
+
+
+class Curve(NamedTuple):
+    """`lines`: metric, name, tone. A metric's `eval_` twin is drawn with it."""
+
+    title: str
+    says: str
+    lines: tuple[tuple[str, str, str], ...]
+    baseline: float | None = None
+
+
+REWARDS = (("rewards/chosen", "chosen", "chosen"), ("rewards/rejected", "rejected", "rejected"))
+LOGPS = (("logps/chosen", "chosen", "chosen"), ("logps/rejected", "rejected", "rejected"))
+
+
+def _one(metric: str, tone: str = "one") -> tuple[tuple[str, str, str], ...]:
+    return ((metric, "training", tone),)
+
+
+CURVES = (
+    Curve("Loss", "What training makes small. A preference loss starts near log 2 ≈ 0.693.", _one("loss")),
+    Curve("Accuracy", "Share of examples whose implied rewards are in the right order. The line is chance.",
+          _one("rewards/accuracies"), 0.5),
+    Curve("Margin", "Mean reward of chosen minus rejected: how firmly the preference is held.",
+          _one("rewards/margins"), 0.0),
+    Curve("Implied rewards", "β · (log π − log π of the base). Above zero, answers are more likely than they were.",
+          REWARDS, 0.0),
+    Curve("Log-probabilities", "Of whole answers, in nats. They vary with the answers' lengths, batch by batch.",
+          LOGPS),
+    Curve("KL from the base", "How far the model has gone from where it started, in nats.", _one("kl"), 0.0),
+    Curve("Token accuracy", "How often the next token is the most likely one.", _one("mean_token_accuracy")),
+    Curve("Gradient norm", "Before clipping. Spikes tell of odd batches.", _one("grad_norm", "quiet")),
+    Curve("Learning rate", "As scheduled.", _one("learning_rate", "quiet")),
+)  # fmt: skip
+
+
+class Figure(NamedTuple):
+    """A curve drawn: `keys` are (name, tone, held out) for the legend, `table` the numbers behind the picture."""
+
+    title: str
+    says: str
+    svg: Markup
+    keys: list[tuple[str, str, bool]]
+    table: list[list[str]]
+
+
+def figures(facts: Facts) -> list[Figure]:
+    """The curves that this run has numbers for."""
+    drawn = []
+    for curve in CURVES:
+        lines = [line for line in _lines(facts, curve) if line.points]
+        if lines:
+            svg = line_chart(lines, _told(curve.title, lines), curve.baseline)
+            keys = [(line.name, line.tone, line.held_out) for line in lines]
+            drawn.append(Figure(curve.title, curve.says, svg, keys, _table(lines)))
+    return drawn
+
+
+def _lines(facts: Facts, curve: Curve) -> list[Line]:
+    trained = [Line(name, tone, facts.series(metric)) for metric, name, tone in curve.lines]
+    held_out = [
+        Line(
+            "held out" if name == "training" else f"{name}, held out",
+            tone,
+            facts.series(f"eval_{metric}"),
+            held_out=True,
+        )
+        for metric, name, tone in curve.lines
+    ]
+    return trained + held_out
+
+
+def _told(title: str, lines: list[Line]) -> str:
+    """The picture in words, for those who do not see it."""
+    courses = [
+        f"{line.name} from {short(line.points[0].value)} at step {line.points[0].step:.0f} "
+        f"to {short(line.points[-1].value)} at step {line.points[-1].step:.0f}"
+        for line in lines
+    ]
+    return f"{title}: {'; '.join(courses)}"
+
+
+def _table(lines: list[Line]) -> list[list[str]]:
+    steps = sorted({point.step for line in lines for point in line.points})
+    if len(steps) > ROWS:
+        steps = [steps[round(i * (len(steps) - 1) / (ROWS - 1))] for i in range(ROWS)]
+    columns = [dict[float, float](line.points) for line in lines]
+    rows = [[f"{step:.0f}", *(short(column[step]) if step in column else "" for column in columns)] for step in steps]
+    return [["step", *(line.name for line in lines)], *rows]
+
+
+def course(points: list[Point]) -> tuple[float, float] | None:
+    """The mean of a curve's first quarter and of its last; None for fewer than four points."""
+    quarter = len(points) // 4
+    if not quarter:
+        return None
+    first, last = points[:quarter], points[-quarter:]
+    return sum(p.value for p in first) / quarter, sum(p.value for p in last) / quarter

@@ -1,0 +1,135 @@
+"""What a run folder knows, in the form that charts, explanations and the page ask for it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from accord.runs import Run
+
+METHODS = {
+    "sft": "supervised fine-tuning",
+    "dpo": "Direct Preference Optimization (DPO)",
+    "kto": "Kahneman-Tversky Optimization (KTO)",
+}
+
+
+class Point(NamedTuple):
+    step: float
+    value: float
+
+
+class Estimate(NamedTuple):
+    """A figure; the bounds of its 95 % interval are None where nobody knows them."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def above(self, x: float) -> bool:
+        return self.low is not None and self.low > x
+
+    def below(self, x: float) -> bool:
+        return self.high is not None and self.high < x
+
+    @property
+    def bounded(self) -> bool:
+        return self.low is not None and self.high is not None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One run as the report sees it. All that is missing is None or empty: a run may have ended anywhere."""
+
+    path: Path
+    name: str
+    info: dict[str, Any]
+    data: dict[str, Any]  # what is known of the snapshot: form, counts, annotators by kind
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    samples: list[dict[str, Any]]
+
+    @property
+    def method(self) -> str:
+        return str(self.info.get("method") or "")
+
+    @property
+    def method_name(self) -> str:
+        return METHODS.get(self.method, self.method)
+
+    @property
+    def beta(self) -> float:
+        return number(self.config.get("beta")) or 0.1
+
+    @property
+    def annotators(self) -> dict[str, int]:
+        """How many of each kind voted: {"human": 3, "simulated": 5}."""
+        kinds = _mapping(self.data.get("annotators"))
+        return {str(kind): int(count) for kind, count in kinds.items() if number(count)}
+
+    @property
+    def finished(self) -> bool:
+        """Whether training reached its end and said so."""
+        return self.figure("seconds") is not None and not self.summary.get("error")
+
+    @property
+    def evaluated(self) -> bool:
+        return self.figure("win_rate") is not None or self.figure("accuracy") is not None
+
+    @property
+    def last_step(self) -> int:
+        return int(max((number(record.get("step")) or 0 for record in self.metrics), default=0))
+
+    def figure(self, name: str) -> float | None:
+        """A number of summary.json."""
+        return number(self.summary.get(name))
+
+    def estimate(self, name: str) -> Estimate | None:
+        """A number of summary.json with the interval beside it."""
+        value = self.figure(name)
+        if value is None:
+            return None
+        bounds = self.summary.get(f"{name}_ci")
+        low, high = map(number, bounds) if isinstance(bounds, list) and len(bounds) == 2 else (None, None)
+        return Estimate(value, low, high)
+
+    def series(self, name: str) -> list[Point]:
+        """A metric over the steps, without what was not finite."""
+        return points(self.metrics, name)
+
+    @property
+    def broken(self) -> list[int]:
+        """The steps whose loss was not a finite number."""
+        return [record["step"] for record in self.metrics if "loss" in record and record["loss"] is None]
+
+    @property
+    def compared(self) -> list[dict[str, Any]]:
+        """The samples that hold an answer before and one after."""
+        return [sample for sample in self.samples if "before" in sample and "after" in sample]
+
+
+def read_facts(path: Path | str) -> Facts:
+    """All that the run folder `path` holds. Raises ValueError where it is none, or damaged."""
+    run = Run.open(path)
+    frozen = run.manifest()
+    data = {**frozen, **_mapping(frozen.get("meta")), **_mapping(run.info.get("data"))}
+    return Facts(run.path, run.name, run.info, data, run.config(), run.summary(), run.metrics(), run.samples())
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def number(value: object) -> float | None:
+    """`value` where it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def points(records: Iterable[dict[str, Any]], name: str) -> list[Point]:
+    """`name` over `step`, where both are numbers."""
+    pairs = ((number(record.get("step")), number(record.get(name))) for record in records)
+    return [Point(step, value) for step, value in pairs if step is not None and value is not None]

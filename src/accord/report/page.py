@@ -1,0 +1,315 @@
+"""From a run folder to report.html: one file, no script, nothing fetched."""
+
+import os
+import re
+import tempfile
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from accord.report.charts import histogram_chart, interval_bar
+from accord.report.curves import figures
+from accord.report.explain import explain
+from accord.report.facts import Estimate, Facts, number, read_facts
+from accord.report.words import count, duration, percent, short, signed, visible
+
+HERE = Path(__file__).parent
+SAMPLES_OPEN, SAMPLES_MOST = 6, 40
+LONGEST_TEXT = 6000  # characters of one answer
+
+PAGES = Environment(
+    loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+class Card(NamedTuple):
+    """One big number."""
+
+    label: str
+    value: str
+    interval: str
+    note: str
+    bar: Markup | None = None
+
+
+class Row(NamedTuple):
+    """One held-out figure, as text: under the base, under the trained model, and their difference."""
+
+    name: str
+    base: str
+    trained: str
+    difference: str
+
+
+class Histogram(NamedTuple):
+    title: str
+    says: str
+    svg: Markup
+    keys: list[tuple[str, str, bool]]
+
+
+class Sample(NamedTuple):
+    prompt: str
+    before: str
+    after: str
+    words_before: int
+    words_after: int
+    verdict: float | None
+
+
+def write_report(run_path: Path | str) -> Path:
+    """Write `report.html` into a run folder, and say where it is.
+
+    Works for a run that ended anywhere. Raises ValueError where the folder is no run, or a record in it is damaged.
+    """
+    facts = read_facts(run_path)
+    target = facts.path / "report.html"
+    handle, beside = tempfile.mkstemp(dir=facts.path, prefix=".report.")
+    with os.fdopen(handle, "wb") as file:
+        file.write(render(facts).encode("utf-8", "replace"))
+    os.chmod(beside, 0o644)
+    os.replace(beside, target)
+    return target
+
+
+def render(facts: Facts) -> str:
+    """The page as text."""
+    samples = [_sample(record) for record in facts.compared[:SAMPLES_MOST]]
+    return PAGES.get_template("page.html").render(
+        facts=facts,
+        style=Markup((HERE / "style.css").read_text("utf-8")),
+        lead=lead(facts),
+        facts_line=facts_line(facts),
+        cards=cards(facts),
+        remarks=explain(facts),
+        figures=figures(facts),
+        histograms=histograms(facts),
+        rows=rows(facts),
+        samples=samples,
+        samples_open=SAMPLES_OPEN,
+        samples_all=len(facts.compared),
+        judge=facts.summary.get("judge"),
+        options=sorted((key, _told(value)) for key, value in facts.config.items()),
+        origins=origins(facts),
+    )
+
+
+def commands(text: str) -> Markup:
+    """`text` with what stands between backticks set as code; everything is escaped first."""
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(visible(text)))))
+
+
+PAGES.filters |= {"visible": visible, "commands": commands}
+
+
+def lead(facts: Facts) -> str:
+    """What was trained, how, on what and by whose votes: one sentence."""
+    model = Path(str(facts.info.get("base_model") or "a language model")).name
+    how = f" with {facts.method_name}" if facts.method_name else ""
+    return f"{model}, trained{how}{_on(facts)}{_by(facts)}."
+
+
+def _on(facts: Facts) -> str:
+    counts = facts.data.get("counts")
+    train = number(counts.get("train")) if isinstance(counts, dict) else facts.figure("n_pairs")
+    if train is None:
+        return ""
+    form = str(facts.data.get("form") or "preference")
+    return f" on {count(train, {'preference': 'preference pair', 'unpaired': 'rated answer'}.get(form, 'example'))}"
+
+
+def _by(facts: Facts) -> str:
+    kinds = {"human": "person", "simulated": "simulated annotator", "dataset": "data set"}
+    who = [
+        f"{n} {'people' if kind == 'human' and n != 1 else kinds.get(kind, kind) + ('s' if n != 1 else '')}"
+        for kind, n in facts.annotators.items()
+    ]
+    votes = facts.figure("n_votes")
+    said = f"{count(votes, 'vote')}" if votes is not None else "the votes"
+    return f", from {said} of {' and '.join(who)}" if who else (f", from {said}" if votes is not None else "")
+
+
+def facts_line(facts: Facts) -> list[str]:
+    """When, how long, on what."""
+    line = []
+    with suppress(ValueError):
+        started = datetime.fromisoformat(str(facts.info.get("started")))
+        line.append(f"{started.day} {started:%B %Y, %H:%M} UTC")
+    if (seconds := facts.figure("seconds")) is not None:
+        line.append(duration(seconds))
+    if facts.last_step:
+        line.append(count(facts.last_step, "step"))
+    if device := facts.info.get("device"):
+        line.append(str(device))
+    if facts.info.get("seed") is not None:
+        line.append(f"seed {facts.info['seed']}")
+    return line
+
+
+def cards(facts: Facts) -> list[Card]:
+    """The figures that matter, those that there are: held-out ones first, else where training stands."""
+    found = [
+        _share(
+            facts, "win_rate", "Win rate", f"over the base, judged by “{facts.summary.get('judge') or 'nobody named'}”"
+        )
+    ]
+    found.append(_share(facts, "accuracy", "Held-out accuracy", "pairs ranked as the votes do"))
+    if loss := facts.estimate("log_loss"):
+        found.append(Card("Held-out log-loss", short(loss.value), _bounds(loss), "knowing nothing gives 0.693"))
+    if kl := facts.estimate("kl"):
+        found.append(Card("KL from the base", short(kl.value), _bounds(kl), "nats an answer"))
+    before, after = facts.figure("words_before"), facts.figure("words_after")
+    if before is not None and after is not None:
+        found.append(Card("Words an answer", f"{before:.0f} → {after:.0f}", "", "before and after training"))
+    if not facts.evaluated:
+        for name, label, show in (
+            ("loss", "Training loss", short),
+            ("rewards/accuracies", "Training accuracy", percent),
+            ("rewards/margins", "Training margin", short),
+        ):
+            if series := facts.series(name):
+                found.append(Card(label, show(series[-1].value), "", f"at step {series[-1].step:.0f}; not held out"))
+    return [card for card in found if card]
+
+
+def _share(facts: Facts, name: str, label: str, note: str) -> Card | None:
+    estimate = facts.estimate(name)
+    if not estimate:
+        return None
+    told = f"{label}: {percent(estimate.value)}{_interval(estimate, percent)}"
+    return Card(label, percent(estimate.value), _bounds(estimate, percent), note, interval_bar(estimate, told))
+
+
+def _bounds(estimate: Estimate, show=short) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{show(estimate.low)} to {show(estimate.high)}"
+
+
+def _interval(estimate: Estimate, show=short) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f" [{show(estimate.low)} to {show(estimate.high)}]"
+
+
+HELD_OUT = (
+    ("accuracy", "Accuracy of the implied reward", percent, True),
+    ("likelihood_accuracy", "Accuracy of the plain likelihood", percent, True),
+    ("margin", "Margin of the implied reward", short, False),
+    ("likelihood_margin", "Margin of the plain likelihood, nats", short, False),
+    ("log_loss", "Log-loss, nats", short, False),
+    ("calibration_error", "Calibration error", percent, True),
+)
+
+
+def rows(facts: Facts) -> list[Row]:
+    """The held-out figures, base beside trained."""
+    table = []
+    for name, label, show, share in HELD_OUT:
+        base, trained = facts.estimate(f"base_{name}"), facts.estimate(name)
+        if trained:
+            change = facts.estimate(f"{name}_difference")
+            table.append(
+                Row(
+                    label,
+                    show(base.value) if base else "–",
+                    show(trained.value) + _interval(trained, show),
+                    _change(change, share) if change else "–",
+                )
+            )
+    return table
+
+
+def _change(change: Estimate, share: bool) -> str:
+    if not share:
+        return signed(change.value) + _interval(change, signed)
+    points = Estimate(*(None if x is None else 100 * x for x in change))  # type: ignore[arg-type]
+    return f"{_point(points.value)} points{_interval(points, _point)}"
+
+
+def _point(x: float) -> str:
+    return f"{x:+.0f}".replace("-", "−").replace("+0", "0").replace("−0", "0")
+
+
+def histograms(facts: Facts) -> list[Histogram]:
+    """How the pairs' margins are spread, before and after, where evaluation left them."""
+    kept = facts.summary.get("margins")
+    kept = kept if isinstance(kept, dict) else {}
+    drawn = []
+    if reward := kept.get("reward"):
+        ahead = facts.figure("accuracy")
+        told = "Held-out margins of the implied reward after training"
+        told += f"; {percent(ahead)} of the pairs are on the right side of zero" if ahead is not None else ""
+        drawn.append(
+            Histogram(
+                "Margins of the implied reward",
+                "Each held-out pair's reward of chosen minus rejected. Before training all stood at zero, the line; "
+                "to its right the model now agrees with the votes.",
+                histogram_chart(reward["edges"], [("after", reward["after"])], told),
+                [("after", "after", False)],
+            )
+        )
+    if plain := kept.get("likelihood"):
+        drawn.append(
+            Histogram(
+                "Margins of the plain likelihood",
+                "log π(chosen) − log π(rejected) in nats, without a reference. Long answers spread it; "
+                "what training did is the shift.",
+                histogram_chart(
+                    plain["edges"],
+                    [("before", plain["before"]), ("after", plain["after"])],
+                    "Held-out margins of the likelihood before and after training",
+                ),
+                [("before", "before", False), ("after", "after", False)],
+            )
+        )
+    return drawn
+
+
+def _sample(record: dict[str, Any]) -> Sample:
+    before, after = _text(record["before"]), _text(record["after"])
+    return Sample(
+        _text(record.get("prompt", "")),
+        _cut(before),
+        _cut(after),
+        len(before.split()),
+        len(after.split()),
+        number(record.get("verdict")),
+    )
+
+
+def _text(content: Any) -> str:
+    """A prompt or an answer in either of its forms: text, or messages."""
+    if isinstance(content, list):
+        turns = [turn if isinstance(turn, dict) else {"content": turn} for turn in content]
+        if len(turns) == 1:
+            return str(turns[0].get("content", ""))
+        return "\n\n".join(f"{turn.get('role', '')}: {turn.get('content', '')}" for turn in turns)
+    return str(content)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} … ({len(text):,} characters in all)"
+
+
+def _told(value: Any) -> str:
+    return "–" if value is None else str(value)
+
+
+def origins(facts: Facts) -> list[tuple[str, str]]:
+    """What one needs to get the same numbers again."""
+    versions = facts.info.get("versions")
+    versions = versions if isinstance(versions, dict) else {}
+    told = [
+        ("Base model", facts.info.get("base_model")),
+        ("Base model's hash", facts.info.get("base_model_hash")),
+        ("Data's hash", facts.info.get("snapshot_hash")),
+        ("Seed", facts.info.get("seed")),
+        ("Device", facts.info.get("device")),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+    ]
+    return [(name, str(value)) for name, value in told if value not in (None, "")]
