@@ -45,9 +45,10 @@ def command(
         raise AccordError(f"{root}: {error.strerror} (name a folder that you may write in)") from None
     Store.open(located(root, database)).close()
     settings = defaults(root) | {"database": database, "model": model}
+    file = database.removeprefix("sqlite:///")
     ignore = root / ".gitignore"
     if not ignore.exists():
-        ignore.write_text("/runs/\n" + ("" if "://" in database else f"/{database}*\n"), encoding="utf-8")
+        ignore.write_text("/runs/\n" + ("" if "://" in file else f"/{file}*\n"), encoding="utf-8")
     # Last, because it is what makes the folder a project: what failed before can be tried again.
     (root / FILE).write_text(
         SETTINGS.format(**{key: _line(key, value) for key, value in settings.items()}), encoding="utf-8"

@@ -25,6 +25,7 @@ def config(connection: Connection) -> Any:
     made = Config(attributes={"connection": connection})
     made.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     made.set_main_option("path_separator", "os")
+    made.set_main_option("file_template", "v%%(rev)s_%%(slug)s")
     return made
 
 
