@@ -237,8 +237,8 @@ def test_wins_ties_and_losses_by_hand():
     assert (report.wins, report.ties, report.losses) == (2, 1, 1)
     assert report.win_rate.value == pytest.approx(2.5 / 4)
     assert report.verdicts == [1, 1, 0.5, 0]
-    assert report.words_before.value == pytest.approx((9 + 9 + 1 + 1) / 4)
-    assert report.words_after.value == pytest.approx((1 + 1 + 1 + 9) / 4)
+    assert report.lengths.before.value == pytest.approx((9 + 9 + 1 + 1) / 4)
+    assert report.lengths.after.value == pytest.approx((1 + 1 + 1 + 9) / 4)
 
 
 def test_a_judge_who_always_likes_the_first_answer_decides_nothing():
@@ -272,10 +272,10 @@ def test_length_is_told_from_taste():
     assert report.to_summary()["judge"] == "polite"
 
 
-def test_plain_counts_list_lines_and_headings():
-    listed = "# Title\n- one\n* two\n1. three\nplain - text 2. here"
-    assert JUDGES["plain"]("", "plain - text 2. here", listed) == 1
-    assert JUDGES["plain"]("", "a\nb", "c") == 0.5
+def test_silence_is_not_the_shortest_answer():
+    assert JUDGES["shorter"]("", "", LONG) == 0
+    assert JUDGES["shorter"]("", SHORT, LONG) == 1
+    assert JUDGES["shorter"]("", " ", "") == 0.5
 
 
 def test_a_win_rate_of_nothing_is_refused():

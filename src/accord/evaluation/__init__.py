@@ -1,7 +1,7 @@
 """What training changed, each figure with a 95 % interval. NumPy only: log-probabilities and answers come as data."""
 
 from accord.evaluation.divergence import KLReport, kl_report
-from accord.evaluation.generations import WinRateReport, win_rate_report
+from accord.evaluation.generations import LengthReport, WinRateReport, length_report, win_rate_report
 from accord.evaluation.histogram import histogram
 from accord.evaluation.interval import Interval
 from accord.evaluation.judges import JUDGES, Judge, by_score, in_both_orders
@@ -14,6 +14,7 @@ __all__ = [
     "Interval",
     "Judge",
     "KLReport",
+    "LengthReport",
     "PreferenceReport",
     "UnpairedReport",
     "WinRateReport",
@@ -21,6 +22,7 @@ __all__ = [
     "histogram",
     "in_both_orders",
     "kl_report",
+    "length_report",
     "preference_report",
     "unpaired_report",
     "win_rate_report",

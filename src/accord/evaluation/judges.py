@@ -1,12 +1,9 @@
 """Who says which of two answers is better, where nobody can be asked."""
 
-import re
 from collections.abc import Callable
 
 #: (prompt, answer a, answer b) → 1 where a is better, 0 where b is, ½ where neither is.
 Judge = Callable[[str, str, str], float]
-
-LIST_LINE = re.compile(r"^\s*(?:[-*+•]|\d+[.)]|#{1,6})\s", re.MULTILINE)
 
 
 def by_score(score: Callable[[str, str], float], tie: float = 0.0) -> Judge:
@@ -32,9 +29,17 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-#: Judges that look at the form alone. They show what training did; whether it is any good, they cannot say.
+#: Shorter than anything that is said: nobody asked for silence.
+SILENCE = -1e9
+
+
+def brevity(prompt: str, answer: str) -> float:
+    """Fewer words, but some."""
+    return -words(answer) or SILENCE
+
+
+#: Judges that look at the length alone. They show what training did; whether it is any good, they cannot say.
 JUDGES: dict[str, Judge] = {
-    "shorter": by_score(lambda _, answer: -words(answer)),
+    "shorter": by_score(brevity),
     "longer": by_score(lambda _, answer: words(answer)),
-    "plain": by_score(lambda _, answer: -len(LIST_LINE.findall(answer))),
 }

@@ -244,7 +244,7 @@ def boasting(facts: Facts) -> Remark | None:
         "note",
         "It is surer of its preferences than it should be" if worse else "Its confidence does not match its accuracy",
         f"On average its stated probability is {percent(error)} away from how often it is right{worse}.",
-        "Train on soft labels (p_chosen from several votes a pair), fewer epochs, or set label_smoothing.",
+        "Train on soft labels (p_chosen from several votes a pair), or for fewer epochs.",
     )
 
 
