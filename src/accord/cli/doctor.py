@@ -63,7 +63,7 @@ def command(
     if as_json:
         print(json.dumps(diagnosis.to_json(), ensure_ascii=False, indent=2))
     else:
-        title = ", ".join(path.name for path in files) if files else project.name if project else ""
+        title = f"project {project.name}" if project else ", ".join(path.name for path in files or ())
         show(console, title, name, diagnosis)
     if diagnosis.errors:
         raise typer.Exit(1)
@@ -90,12 +90,14 @@ def show(console: Console, title: str, model: str, diagnosis: Diagnosis) -> None
     table.add_column(style="dim")
     for label, text in overview(facts):
         table.add_row(label, text)
-    console.print(Padding(table, (0, 0, 1, 2)))
+    console.print(Padding(table, (0, 0, 1, 2), expand=False))
     if "lengths" in facts:
-        console.print(Padding(lengths_table(facts["lengths"], model), (0, 0, 1, 2)))
+        console.print(Padding(lengths_table(facts["lengths"], model), (0, 0, 1, 2), expand=False))
     for finding in diagnosis.problems:
         console.print(_told(finding))
     console.print(verdict(diagnosis))
+    if any(finding.where for finding in diagnosis.problems):
+        console.print("[dim]accord doctor --json names some of the prompts and responses concerned.[/]")
 
 
 def overview(facts: Any) -> Iterator[tuple[str, str]]:
@@ -148,7 +150,7 @@ def _told(finding: Finding) -> Padding:
     table = Table.grid(padding=(0, 1))
     table.add_row(f"[{style}]{mark}[/]", escape(finding.what))
     table.add_row("", f"[dim]{escape(finding.remedy)}[/]")
-    return Padding(table, (0, 0, 1, 2))
+    return Padding(table, (0, 0, 1, 2), expand=False)
 
 
 def _in_brackets(parts: Any) -> str:
