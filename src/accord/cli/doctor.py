@@ -112,7 +112,7 @@ def overview(facts: Any) -> Iterator[tuple[str, str]]:
         choices = {name.replace("_", " "): n for name, n in facts["choices"].items() if n}
         if len(choices) > 1:
             yield "", " · ".join(f"{name} {100 * n / facts['comparisons']:.0f} %" for name, n in choices.items())
-    if facts["chosen_longer"] is not None:
+    if facts["pairs_decided"] >= 30:
         yield "length", f"the longer response was preferred in {100 * facts['chosen_longer']:.0f} % of the pairs"
     if any(facts["thumbs"].values()):
         yield "thumbs", " · ".join(f"{n:,} {name}" for name, n in facts["thumbs"].items())
