@@ -1,11 +1,14 @@
 """The `accord` command. One file a command; a command's file imports what is heavy inside its function."""
 
 import importlib
+import os
+import sys
 
 import typer
 from typer.core import TyperGroup
 
 from accord import __version__
+from accord.feedback import AccordError
 
 #: command -> what it does. The command `NAME` is the function `command` of `accord.cli.NAME` (`import` is `import_`).
 COMMANDS = {
@@ -36,11 +39,21 @@ class Lazy(TyperGroup):
             return None
         module = importlib.import_module(f"accord.cli.{'import_' if cmd_name == 'import' else cmd_name}")
         raw = {"allow_extra_args": True, "ignore_unknown_options": True} if cmd_name in TRAINING else {}
-        named = typer.Typer(rich_markup_mode="rich")
+        named = typer.Typer(rich_markup_mode="rich", add_completion=False)
         named.command(
             cmd_name, short_help=COMMANDS[cmd_name], context_settings=raw, add_help_option=cmd_name not in TRAINING
         )(module.command)
         return typer.main.get_command(named)
+
+    def invoke(self, ctx):
+        """What a user can mend ends as one line; `ACCORD_TRACEBACK=1` shows where it came from."""
+        try:
+            return super().invoke(ctx)
+        except (AccordError, ValueError, OSError) as error:
+            if os.environ.get("ACCORD_TRACEBACK"):
+                raise
+            print(f"accord: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(1) from error
 
 
 app = typer.Typer(cls=Lazy, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_show_locals=False)

@@ -1,0 +1,61 @@
+"""Scoring many completions without gradient: the plain question log π(completion | prompt), asked in packed batches."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from accord.policy.encode import encode
+from accord.policy.forward import causal_lm, install
+from accord.tree import PromptTree, cut, pack
+
+#: Tokens in one forward, unless told otherwise.
+TOKEN_BUDGET = 4096
+
+
+def score_trees(model: nn.Module, trees: Sequence[PromptTree]) -> Tensor:
+    """[C] summed log-probs of all the trees' completions, in order, in one forward. Whoever calls decides on gradients
+    and autocast."""
+    batch = pack(trees).to(next(model.parameters()).device)
+    return batch.sum_by_completion(model(tree=batch))
+
+
+def score_rows(
+    model: nn.Module,
+    tokenizer,
+    rows: Iterable[Mapping[str, Any]],
+    completions: Sequence[str] = ("chosen", "rejected"),
+    *,
+    max_length: int | None = 1024,
+    truncation_mode: str = "keep_start",
+    token_budget: int = TOKEN_BUDGET,
+    bf16: bool = False,
+    progress: Callable[[int], None] = lambda rows_done: None,
+) -> np.ndarray:
+    """[rows, completions] summed log-probs of training rows; NaN where the length limit left nothing of a row.
+
+    progress is called with the number of rows done.
+    """
+    if not hasattr(causal_lm(model), "accord_choice"):
+        install(model)
+    encoded = list(
+        encode(rows, tokenizer, completions, max_length=max_length, truncation_mode=truncation_mode)
+    )
+    scores = np.full((len(encoded), len(completions)), np.nan)
+    kept = [(i, e.tree) for i, e in enumerate(encoded) if e.tree is not None]
+    device = next(model.parameters()).device.type
+    precision = torch.autocast(device, torch.bfloat16) if bf16 else nullcontext()
+    was_training = model.training
+    model.eval()
+    done = len(encoded) - len(kept)
+    with torch.inference_mode(), precision:
+        for group in cut(kept, lambda item: len(item[1]), token_budget):
+            values = score_trees(model, [tree for _, tree in group]).view(len(group), -1).cpu().numpy()
+            scores[[i for i, _ in group]] = values
+            done += len(group)
+            progress(done)
+    model.train(was_training)
+    return scores

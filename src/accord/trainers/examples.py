@@ -1,0 +1,117 @@
+"""What a trainer draws: examples, in an order that depends on nothing but the seed and the epoch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from accord.tree import PromptTree
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One thing to learn from.
+
+    id      as in the training row, for messages about it
+    tree    its prompt and completions (chosen and rejected; or one)
+    p       what people said: the probability that the first completion is preferred, or desirable
+    weight  how much the example counts in the loss
+    """
+
+    id: str
+    tree: PromptTree
+    p: float = 1.0
+    weight: float = 1.0
+
+
+class OptimizerBatches(Sampler[list[int]]):
+    """Indices of one optimizer batch after the other, this process's share of each.
+
+    The examples of an epoch stand in one order for all processes. Batch b is the slice [b·size, (b+1)·size) of it, and
+    process r of R takes every R-th example from r on: together they see what one process would. Where the last batch
+    has fewer examples than processes, a share may be empty.
+
+    groups   for each example, what is drawn together with it (its prompt), `together` of them at a time
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[object],
+        size: int,
+        *,
+        shuffle: bool,
+        seed: int,
+        together: int = 1,
+        drop_last: bool = False,
+        rank: int = 0,
+        processes: int = 1,
+    ):
+        self.size, self.shuffle, self.seed, self.drop_last = size, shuffle, seed, drop_last
+        self.rank, self.processes, self.epoch = rank, processes, 0
+        self.examples = len(groups)
+        self.clusters = list(_clusters(groups, together))
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.examples, self.size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = range(len(self.clusters))
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+            order = torch.randperm(len(self.clusters), generator=generator).tolist()
+        flat = [i for cluster in order for i in self.clusters[cluster]]
+        for batch in range(len(self)):
+            yield flat[batch * self.size : (batch + 1) * self.size][self.rank :: self.processes]
+
+
+def _clusters(groups: Sequence[object], together: int) -> Iterator[list[int]]:
+    """Runs of up to `together` examples of one group, in order of first appearance."""
+    open_clusters: dict[object, list[int]] = {}
+    order: list[list[int]] = []
+    for index, group in enumerate(groups):
+        cluster = open_clusters.get(group)
+        if cluster is None or len(cluster) == together:
+            cluster = open_clusters[group] = []
+            order.append(cluster)
+        cluster.append(index)
+    return iter(order)
+
+
+class EpochLoader(DataLoader):
+    """A DataLoader that tells its batch sampler which epoch it is."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Examples that share a prompt, as one tree: equal completions stand once.
+
+    leaves   for each example, the places of its completions in the tree
+    """
+
+    examples: tuple[Example, ...]
+    tree: PromptTree
+    leaves: tuple[tuple[int, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.tree)
+
+
+def merge(examples: Sequence[Example]) -> list[Merged]:
+    """Examples with equal prompts under one root each."""
+    by_prompt: dict[tuple[int, ...], list[Example]] = {}
+    for example in examples:
+        by_prompt.setdefault(tuple(example.tree.prompt), []).append(example)
+    merged = []
+    for same in by_prompt.values():
+        places: dict[tuple[int, ...], int] = {}
+        leaves = [tuple(places.setdefault(tuple(c), len(places)) for c in e.tree.completions) for e in same]
+        merged.append(Merged(tuple(same), PromptTree(same[0].tree.prompt, list(places)), tuple(leaves)))
+    return merged
