@@ -162,10 +162,10 @@ class _Window:
                 value, end = _parse(self.path, self.line, self.text, self.at)
             except _Unfinished:
                 held = len(self.text) - self.at
-                if self.ended:
-                    raise
                 if held > MAX_ROW:
                     raise self.bad(f"the object is longer than {MAX_ROW >> 20} MiB (is a quote missing?)") from None
+                if self.ended:
+                    raise
                 self.read_on(max(held, STEP))
             else:
                 self.skip(end - self.at)

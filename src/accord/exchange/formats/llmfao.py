@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from accord.exchange.bad_input import BadInput, shown
 from accord.exchange.formats.form import Format
 from accord.exchange.judgements import Votes, split_of
-from accord.exchange.source import Record, Source
+from accord.exchange.source import Record, Source, uncelled
 from accord.feedback import Annotator, AnnotatorKind, Choice, Comparison, Message, Noun, Prompt, Response, Sides
 
 WINNERS = {"left": Choice.LEFT, "right": Choice.RIGHT, "tie": Choice.TIE}
@@ -107,7 +107,7 @@ def _votes(source: Source, pairs: dict[str, Pair]) -> Iterator[Noun]:
             raise record.bad("id", f"{shown(pair_id)} is no pair of the texts (give the pairs file that has it)")
         pair, choice = pairs[pair_id], _winner(record, "winner")
         annotator = Annotator(f"llmfao:{record.name('worker')}")
-        extra = {"pair": pair_id, **record.others("id", "prompt", "worker", "winner", *MODELS)}
+        extra = {"pair": uncelled(record.values["id"]), **record.others("id", "prompt", "worker", "winner", *MODELS)}
         yield annotator
         yield Comparison(
             votes.id("comparison", annotator.id, *pair, choice, extra),

@@ -32,7 +32,7 @@ def _message(record: Record, where: str, item: Any) -> Message:
     if not isinstance(item, dict):
         raise record.bad(where, f"is {kind(item)}, expected an object with from and value")
     speaker, said = ("from", "value") if "from" in item else ("role", "content")
-    if item.get(speaker) not in SPEAKERS:
+    if item.get(speaker) not in list(SPEAKERS):
         why = f"is {shown(item[speaker])}" if speaker in item else "is missing"
         raise record.bad(f"{where}.{speaker}", f"{why}, expected one of {', '.join(SPEAKERS)}")
     if item.get(said) is None:
