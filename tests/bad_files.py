@@ -136,6 +136,7 @@ BAD = {
         "1: columns: ",
         "fit preference and unpaired (say which: --format preference)",
     ),
+    "hostile column names": ("a.jsonl", rows({"a\n\x1b[1m\ud83d": 1}), "1: columns: ", "a\\n\\x1b[1m\\ud83d fit no"),
     "text alone": ("a.jsonl", '{"text": "Once."}\n', "1: columns: ", "rename text to prompt and completion"),
     "other names": (
         "a.jsonl",

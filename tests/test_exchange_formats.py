@@ -213,6 +213,14 @@ def test_a_vote_is_known_again_wherever_it_is_read(tmp_path):
     assert [vote.id for vote in of(Comparison, read(tmp_path / "a.csv"))] == ids
 
 
+def test_votes_keep_the_order_of_the_file(tmp_path):
+    rows = [{"prompt": f"{i}?", "chosen": "yes", "rejected": "no"} for i in range(50)]
+    path = write(tmp_path / "a.jsonl", rows)
+    votes = of(Comparison, read(path))
+    assert [vote.at for vote in votes] == sorted({vote.at for vote in votes})
+    assert abs(votes[0].at.timestamp() - path.stat().st_mtime) < 1
+
+
 def test_split_is_the_columns_unless_it_is_given(tmp_path):
     row = PREFERENCES["standard"][0]
     path = write(tmp_path / "a.jsonl", [row | {"split": "validation"}, row | {"prompt": "Sky:", "split": "train_sft"}])

@@ -16,7 +16,9 @@ from accord.store import Store
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="A .jsonl, .json or .csv file (each also .gz), or .parquet.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .jsonl, .json or .csv file (each also .gz), or .parquet.")
+    ],
     form: Annotated[
         Literal["dpo", "kto", "reward", "votes"],
         typer.Option(help="TRL's rows for DPOTrainer, KTOTrainer or RewardTrainer; or every vote as it was given."),

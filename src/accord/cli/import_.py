@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from inspect import cleandoc
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -32,14 +32,15 @@ VOTES = ("comparisons", "ratings")
 
 def command(
     files: Annotated[
-        list[Path], typer.Argument(help="JSON, JSONL, CSV (each also .gz), Parquet, saved datasets folders.")
+        list[Path],
+        typer.Argument(metavar="FILE...", help="JSON, JSONL, CSV (each also .gz), Parquet, saved datasets folders."),
     ],
     format: Annotated[
         str | None, typer.Option(help="The files' format, where their columns do not tell it.", metavar="NAME")
     ] = None,
     split: Annotated[
-        str, typer.Option(help="train or test, for all rows; else the column or folder says.", metavar="SPLIT")
-    ] = "",
+        Literal["train", "test"] | None, typer.Option(help="What all rows are for, whatever a column or folder says.")
+    ] = None,
     project: Annotated[Path | None, typer.Option(help="The project folder.", show_default="from here upwards")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -51,7 +52,7 @@ def command(
     """
     seen: Counter[str] = Counter()
     with _target(project, dry_run) as store, _progress(files, hidden=as_json) as progress:
-        nouns = read(files, format, split=split, progress=progress)
+        nouns = read(files, format, split=split or "", progress=progress)
         added = store.add(_counted(nouns, seen))
         totals = store.counts()
     result = {

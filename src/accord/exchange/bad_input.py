@@ -13,7 +13,7 @@ class BadInput(AccordError):
     """
 
     def __init__(self, path: Path | str, line: int, field: str, why: str) -> None:
-        super().__init__(f"{plain(str(path))}:{line}: {plain(field)}: {why}")
+        super().__init__(plain(f"{path}:{line}: {field}: {why}"))
 
 
 def plain(text: str) -> str:

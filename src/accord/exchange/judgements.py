@@ -37,8 +37,7 @@ class Votes:
     to find. (Remembering what was said takes about 80 bytes a row.)
     """
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self) -> None:
         self.repeats: Counter[int] = Counter()
         self.said: set[int] = set()
 
@@ -59,9 +58,8 @@ class Votes:
         left, right = Response(prompt.id, better), Response(prompt.id, worse)
         annotator, extra = _annotator(record, extra)
         vote_id = self.id("comparison", annotator.id, prompt.id, left.id, right.id, extra)
-        at = self.source.at
         yield from (prompt, left, right, annotator)
-        yield Comparison(vote_id, annotator.id, prompt.id, left.id, right.id, Choice.LEFT, at, extra=extra)
+        yield Comparison(vote_id, annotator.id, prompt.id, left.id, right.id, Choice.LEFT, record.at, extra=extra)
 
     def rating(
         self, record: Record, asked: Content, said: Content, desirable: bool, extra: dict[str, Any]
@@ -72,7 +70,7 @@ class Votes:
         annotator, extra = _annotator(record, extra)
         vote_id = self.id("rating", annotator.id, prompt.id, response.id, desirable, extra)
         yield from (prompt, response, annotator)
-        yield Rating(vote_id, annotator.id, prompt.id, response.id, desirable, self.source.at, extra=extra)
+        yield Rating(vote_id, annotator.id, prompt.id, response.id, desirable, record.at, extra=extra)
 
 
 def demonstration(record: Record, asked: Content, said: Content, extra: dict[str, Any]) -> Iterator[Noun]:
@@ -119,7 +117,7 @@ def by_row(nouns: Callable[[Record, Votes], Iterator[Noun]]) -> Reader:
 
     def read(sources: list[Source]) -> Iterator[Noun]:
         for source in sources:
-            votes = Votes(source)
+            votes = Votes()
             for record in source.records():
                 yield from nouns(record, votes)
 

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Source:
 
     path    as the user named it, for messages
     stem    its name without suffixes: stands for the annotator where the file names none
-    at      when it was last written: the time of votes that carry none (UTC)
+    at      when it was last written (UTC)
     lines   reads it from the start
     split   `train`, `test`, or empty: what is known of all its rows
     typed   whether the container tells a number from a text (CSV does not)
@@ -73,6 +73,11 @@ class Record:
     source: Source
     line: int
     values: dict[str, Any]
+
+    @property
+    def at(self) -> datetime:
+        """The time of a vote that says none: the file's, and a microsecond a line, so that votes keep their order."""
+        return self.source.at + timedelta(microseconds=self.line)
 
     def bad(self, field: str, why: str) -> BadInput:
         """The error that says what is wrong with `field` of this row."""

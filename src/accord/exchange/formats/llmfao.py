@@ -59,7 +59,7 @@ def _model_names(votes: list[Source]) -> dict[str, str]:
 
 
 def _texts(source: Source, names: dict[str, str], pairs: dict[str, Pair]) -> Iterator[Noun]:
-    votes = Votes(source)
+    votes = Votes()
     for record in source.records():
         pair_id = record.name("id")
         if pair_id in pairs:
@@ -92,7 +92,7 @@ def _control(record: Record, votes: Votes, pair: Pair) -> Iterator[Noun]:
         annotator.id,
         *pair,
         choice,
-        record.source.at,
+        record.at,
         sides=Sides.FIXED,
         comment=record.checked("reason", reason, blank=True),
         extra={"control": True},
@@ -100,7 +100,7 @@ def _control(record: Record, votes: Votes, pair: Pair) -> Iterator[Noun]:
 
 
 def _votes(source: Source, pairs: dict[str, Pair]) -> Iterator[Noun]:
-    votes = Votes(source)
+    votes = Votes()
     for record in source.records():
         pair_id = record.name("id")
         if pair_id not in pairs:
@@ -114,7 +114,7 @@ def _votes(source: Source, pairs: dict[str, Pair]) -> Iterator[Noun]:
             annotator.id,
             *pair,
             choice,
-            source.at,
+            record.at,
             sides=Sides.FIXED,
             extra=extra,
         )
