@@ -59,6 +59,15 @@ def choose_for(trees: list[PromptTree], config, general: Choice) -> Choice:
     return general
 
 
+def tokens(tree: PromptTree, layout: Layout) -> int:
+    """Token positions that a tree takes in a batch of this layout (padded: without the padding to other trees)."""
+    if layout is Layout.TREE:
+        return len(tree)
+    if layout is Layout.PACKED:
+        return len(tree) + len(tree.prompt) * (len(tree.completions) - 1)
+    return tree.longest * len(tree.completions)
+
+
 def active_dropout(model: nn.Module) -> float:
     """The largest dropout probability in the model, in modules and in attention's configuration."""
     modules = (m.p for m in model.modules() if isinstance(m, nn.modules.dropout._DropoutNd))

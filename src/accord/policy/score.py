@@ -41,9 +41,7 @@ def score_rows(
     """
     if not hasattr(causal_lm(model), "accord_choice"):
         install(model)
-    encoded = list(
-        encode(rows, tokenizer, completions, max_length=max_length, truncation_mode=truncation_mode)
-    )
+    encoded = list(encode(rows, tokenizer, completions, max_length=max_length, truncation_mode=truncation_mode))
     scores = np.full((len(encoded), len(completions)), np.nan)
     kept = [(i, e.tree) for i, e in enumerate(encoded) if e.tree is not None]
     device = next(model.parameters()).device.type

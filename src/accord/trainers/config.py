@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from transformers import TrainingArguments
 
 
@@ -26,7 +27,8 @@ class AccordConfig(TrainingArguments):
         default="keep_start", metadata={"help": "What a cut keeps: `keep_start` or `keep_end` (cuts the prompt)."}
     )
     disable_dropout: bool = field(
-        default=True, metadata={"help": "Set dropout to 0. With dropout, prompts cannot be shared, and training is slower."}
+        default=True,
+        metadata={"help": "Set dropout to 0. With dropout, prompts cannot be shared, and training is slower."},
     )
     token_budget: int = field(
         default=4096, metadata={"help": "Tokens in one forward and backward. Lower it if memory runs out."}
@@ -39,12 +41,15 @@ class AccordConfig(TrainingArguments):
         default="auto", metadata={"help": "`tree`, `packed`, `padded`, or `auto`: the fastest that the model bears."}
     )
     reference_cache: str | None = field(
-        default=None, metadata={"help": "Folder for reference log-probs. Default: `reference` in Accord's cache folder."}
+        default=None,
+        metadata={"help": "Folder for reference log-probs. Default: `reference` in Accord's cache folder."},
     )
 
     def __post_init__(self):
         if self.bf16 is None:
             self.bf16 = not self.fp16
+        if self.bf16 and not torch.accelerator.is_available():
+            self.use_cpu = True  # else Transformers refuses bf16 where it finds no GPU
         super().__post_init__()
         for name in ("token_budget", "prompt_group_size"):
             if getattr(self, name) < 1:

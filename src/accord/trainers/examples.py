@@ -1,5 +1,6 @@
 """What a trainer draws: examples, in an order that depends on nothing but the seed and the epoch."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,13 @@ class Example:
     tree: PromptTree
     p: float = 1.0
     weight: float = 1.0
+
+
+def stable_hash(*parts: object) -> bytes:
+    """8 bytes that depend on the parts' values alone: the same in every process, order and run."""
+    return hashlib.blake2b(
+        repr([list(p) if hasattr(p, "__iter__") else p for p in parts]).encode(), digest_size=8
+    ).digest()
 
 
 class OptimizerBatches(Sampler[list[int]]):
@@ -104,14 +112,32 @@ class Merged:
         return len(self.tree)
 
 
-def merge(examples: Sequence[Example]) -> list[Merged]:
-    """Examples with equal prompts under one root each."""
-    by_prompt: dict[tuple[int, ...], list[Example]] = {}
+def merge(examples: Sequence[Example], budget: int) -> list[Merged]:
+    """Examples with equal prompts under one root, in trees of up to `budget` tokens (a larger example stands alone)."""
+    open_trees: dict[tuple[int, ...], _Growing] = {}
+    done: list[_Growing] = []
     for example in examples:
-        by_prompt.setdefault(tuple(example.tree.prompt), []).append(example)
-    merged = []
-    for same in by_prompt.values():
-        places: dict[tuple[int, ...], int] = {}
-        leaves = [tuple(places.setdefault(tuple(c), len(places)) for c in e.tree.completions) for e in same]
-        merged.append(Merged(tuple(same), PromptTree(same[0].tree.prompt, list(places)), tuple(leaves)))
-    return merged
+        prompt = tuple(example.tree.prompt)
+        leaves = [tuple(c) for c in example.tree.completions]
+        tree = open_trees.get(prompt)
+        if tree is None or tree.size + sum(len(c) for c in leaves if c not in tree.places) > budget:
+            tree = open_trees[prompt] = _Growing(example.tree.prompt)
+            done.append(tree)
+        tree.add(example, leaves)
+    return [tree.merged() for tree in done]
+
+
+class _Growing:
+    def __init__(self, prompt: Sequence[int]):
+        self.prompt, self.size = prompt, len(prompt)
+        self.places: dict[tuple[int, ...], int] = {}
+        self.examples: list[Example] = []
+        self.leaves: list[tuple[int, ...]] = []
+
+    def add(self, example: Example, leaves: list[tuple[int, ...]]) -> None:
+        self.size += sum(len(c) for c in leaves if c not in self.places)
+        self.leaves.append(tuple(self.places.setdefault(c, len(self.places)) for c in leaves))
+        self.examples.append(example)
+
+    def merged(self) -> Merged:
+        return Merged(tuple(self.examples), PromptTree(self.prompt, list(self.places)), tuple(self.leaves))

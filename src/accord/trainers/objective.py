@@ -41,13 +41,15 @@ class Objective(NamedTuple):
     losses        Scored -> [E] losses, before weights
     units         what an example adds to the number that the summed loss is divided by (1; SFT: its tokens)
     metrics       Scored, [E] losses -> named means; the names are always the same
+    derived       means of an optimizer step -> what can be said only of them
     reference     whether the reference's log-probs are needed
-    mismatched    examples -> for each, a completion of another prompt that estimates the reference point, or None
+    mismatched    all examples -> for each, a completion of another prompt that estimates the reference point; or None
     """
 
     losses: Callable[[Scored], Tensor]
     units: Callable[[Example], float]
     metrics: Callable[[Scored, Tensor], dict[str, Metric]]
+    derived: Callable[[dict[str, float]], dict[str, float]] = lambda means: {}
     reference: bool = True
     mismatched: Callable[[Sequence[Example]], list[Example]] | None = None
 

@@ -1,0 +1,108 @@
+"""Kahneman–Tversky Optimization: from single completions that people want or do not want."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from accord.losses import dpo, kto
+from accord.tree import PromptTree
+from accord.trainers import rows
+from accord.trainers.base import AccordTrainer
+from accord.trainers.config import AccordConfig
+from accord.trainers.examples import Example, stable_hash
+from accord.trainers.objective import Objective, Scored, mean
+
+
+@dataclass
+class KTOConfig(AccordConfig):
+    """Configuration of `KTOTrainer`; defaults are TRL's."""
+
+    beta: float = field(
+        default=0.1, metadata={"help": "How fast value saturates with the log-ratio: β of the KTO loss."}
+    )
+    loss_type: str = field(default="kto", metadata={"help": "The loss: `kto`."})
+    desirable_weight: float = field(default=1.0, metadata={"help": "λ_D: weight of desirable outputs."})
+    undesirable_weight: float = field(default=1.0, metadata={"help": "λ_U: weight of undesirable outputs."})
+    prompt_group_size: int = field(
+        default=2,
+        metadata={"help": "Examples of one prompt that are drawn together, so that its tokens are computed once."},
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.loss_type not in LOSSES:
+            raise ValueError(f"loss_type is {self.loss_type!r}: use one of {', '.join(LOSSES)}")
+        for name in ("beta", "desirable_weight", "undesirable_weight"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: use a positive number")
+
+
+LOSSES = {"kto": kto.logistic}
+
+
+def objective(config: KTOConfig) -> Objective:
+    """KTO's loss and TRL's metrics for it."""
+    loss, beta = LOSSES[config.loss_type], config.beta
+
+    def losses(scored: Scored):
+        return loss(
+            (scored.logps_EK - scored.reference_EK)[:, 0],
+            scored.reference_point,
+            p_desirable=scored.p_E,
+            beta=beta,
+            desirable_weight=config.desirable_weight,
+            undesirable_weight=config.undesirable_weight,
+        )
+
+    def metrics(scored: Scored, losses_E):
+        rewards = dpo.rewards(scored.logps_EK - scored.reference_EK, beta)[:, 0]
+        logps, want = scored.logps_EK[:, 0], scored.p_E * (scored.weight_E > 0)
+        do_not = (1 - scored.p_E) * (scored.weight_E > 0)
+        return {
+            "rewards/chosen": mean(rewards, want),
+            "rewards/rejected": mean(rewards, do_not),
+            "logps/chosen": mean(logps, want),
+            "logps/rejected": mean(logps, do_not),
+            "kl": mean(scored.reference_point.expand(len(logps))),
+        }
+
+    def derived(means: dict[str, float]) -> dict[str, float]:
+        return {"rewards/margins": means["rewards/chosen"] - means["rewards/rejected"]}
+
+    def mismatched(examples: Sequence[Example]) -> list[Example]:
+        return mismatch(examples, config.seed)
+
+    return Objective(losses, lambda example: 1.0, metrics, derived=derived, mismatched=mismatched)
+
+
+def mismatch(examples: Sequence[Example], seed: int) -> list[Example]:
+    """For each example, its prompt with the completion of another prompt's example: y' of the KL estimate.
+
+    Which one is decided by content and seed alone: not by the order of the data nor by the batch, so that data can be
+    shuffled, a batch of one has its estimate, and the reference's log-prob of the pair is computed once.
+    """
+    ranked = sorted(examples, key=lambda e: stable_hash(seed, e.tree.prompt, e.tree.completions[0]))
+    pairs = {}
+    for place, example in enumerate(ranked):
+        others = (ranked[(place + step) % len(ranked)] for step in range(1, len(ranked)))
+        prompt = tuple(example.tree.prompt)
+        other = next((o for o in others if tuple(o.tree.prompt) != prompt), None)
+        if other is None:
+            raise ValueError(
+                "KTO's reference point needs completions of other prompts, but all examples have the same prompt: "
+                "add prompts"
+            )
+        pairs[id(example)] = Example(example.id, PromptTree(example.tree.prompt, [other.tree.completions[0]]))
+    return [pairs[id(example)] for example in examples]
+
+
+class KTOTrainer(AccordTrainer):
+    """Trains on rows of `prompt`, `completion` and `label` (or `p_desirable` in [0, 1]), and optionally `weight`.
+
+    Constructs like TRL's. Preference rows are taken apart into a desirable and an undesirable example.
+    """
+
+    config_class = KTOConfig
+    completions = ("completion",)
+    label = "p_desirable"
+    rows = staticmethod(rows.unpaired)
+    make_objective = staticmethod(objective)
