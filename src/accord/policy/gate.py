@@ -30,7 +30,20 @@ class Layout(StrEnum):
 
 #: model_type of the families whose attention, positions and head are known to bear a flat row.
 FLAT_FAMILIES = frozenset(
-    "llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi3 gpt2 olmo2 mixtral qwen3_moe".split()
+    [
+        "llama",
+        "mistral",
+        "qwen2",
+        "qwen3",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "phi3",
+        "gpt2",
+        "olmo2",
+        "mixtral",
+        "qwen3_moe",
+    ]
 )
 
 

@@ -1,8 +1,8 @@
 """The one trainer that all methods share: `transformers.Trainer` with packed prompt trees inside.
 
-What stays Transformers': TrainingArguments, optimizers, schedules, callbacks, `report_to`, Accelerate, checkpoints. What
-differs: the data loader hands over an optimizer batch as a list of examples; `training_step` cuts it into micro-batches
-by tokens and normalises the loss over the optimizer batch and all processes.
+What stays Transformers': TrainingArguments, optimizers, schedules, callbacks, `report_to`, Accelerate, checkpoints.
+What differs: the data loader hands over an optimizer batch as a list of examples; `training_step` cuts it into
+micro-batches by tokens and normalises the loss over the optimizer batch and all processes.
 """
 
 import logging
@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from accelerate.utils import DistributedType, gather_object
@@ -27,7 +27,7 @@ from accord.trainers.adapter import with_adapter
 from accord.trainers.checkpoint import AtomicCheckpoints
 from accord.trainers.config import AccordConfig
 from accord.trainers.examples import EpochLoader, Example, Merged, OptimizerBatches, merge
-from accord.trainers.objective import Metric, Objective, Scored
+from accord.trainers.objective import Method, Metric, Objective, Scored
 from accord.tree import PromptTree, cut, pack
 
 log = logging.getLogger(__name__)
@@ -48,11 +48,10 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
     progress          called with (what is being done, how many are done, of how many) before training
     """
 
-    config_class: ClassVar[type[AccordConfig]]
-    completions: ClassVar[tuple[str, ...]]
-    label: ClassVar[str | None]
-    rows: ClassVar[Callable[[Any], Iterable[dict[str, Any]]]]
-    make_objective: ClassVar[Callable[[Any], Objective]]
+    method: ClassVar[Method]
+    args: Any
+    model: Any
+    objective: Objective
 
     def __init__(
         self,
@@ -67,12 +66,12 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         optimizers=(None, None),
         progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     ):
-        args = self.config_class("trainer_output") if args is None else args
+        args = self.method.config("trainer_output") if args is None else args
         if not isinstance(model, nn.Module):
             model, loaded_tokenizer, _ = load_policy(model)
             processing_class = processing_class or loaded_tokenizer
         processing_class = processing_class or load_tokenizer(model.config._name_or_path)
-        self.objective = self.make_objective(args)
+        self.objective = self.method.objective(args)
         self.progress, self.ref_model = progress, ref_model
         self.optimizer_batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
         args.gradient_accumulation_steps, args.per_device_train_batch_size = 1, self.optimizer_batch
@@ -99,7 +98,7 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=list,
+            data_collator=list,  # type: ignore[arg-type]
             train_dataset=self.train_examples or None,
             eval_dataset=self.eval_examples or None,
             processing_class=processing_class,
@@ -112,21 +111,29 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
 
     def _examples(self, dataset: Iterable[dict], args: AccordConfig, name: str) -> list[Example]:
         """Rows to examples; those that the length limit leaves nothing of are dropped, counted and reported."""
-        rows = [row for source in dataset for row in type(self).rows(source)]
-        limits = {"max_length": args.max_length, "truncation_mode": args.truncation_mode}
+        rows = [row for source in dataset for row in self.method.rows(source)]
         kept, cut_rows, dropped = [], 0, []
+        encoded = encode(
+            rows,
+            self.tokenizer,
+            self.method.completions,
+            max_length=args.max_length,
+            truncation_mode=args.truncation_mode,
+        )
         for index, (row, each) in enumerate(
-            zip(rows, encode(rows, self.tokenizer, self.completions, **limits), strict=True)
+            zip(rows, encode(rows, self.tokenizer, self.method.completions, **limits), strict=True)
         ):
             identity = str(row.get("id", index))
             cut_rows += each.cut > 0
             if each.tree is None:
                 dropped.append(identity)
                 continue
-            p = float(row.get(self.label, 1.0)) if self.label else 1.0
+            p = float(row.get(self.method.label, 1.0))
             weight = float(row.get("weight", 1.0))
             if not 0 <= p <= 1 or not 0 <= weight < float("inf"):
-                raise ValueError(f"{name} row {identity}: {self.label} is {p} and weight {weight}: p must be in [0, 1]")
+                raise ValueError(
+                    f"{name} row {identity}: {self.method.label or 'p'} is {p} and weight {weight}: use a p in [0, 1] and a finite weight from 0 up"
+                )
             kept.append(Example(identity, each.tree, p, weight))
             self.progress(f"tokenising {name} rows", index + 1, len(rows))
         if not kept:
@@ -213,7 +220,7 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
 
     # ---- One optimizer batch
 
-    def training_step(self, model: nn.Module, inputs: list[Example], num_items_in_batch=None) -> Tensor:
+    def training_step(self, model: nn.Module, inputs: list[Example], num_items_in_batch=None) -> Tensor:  # type: ignore[override]
         """Forward and backward of this process's share of an optimizer batch, a micro-batch at a time.
 
         The loss is Σ weight·ℓ over all processes divided by their Σ units. DDP and FSDP average gradients over
@@ -264,16 +271,17 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             leaves += [[first + leaf for leaf in each] for each in merged.leaves]
             first += len(merged.tree.completions)
         index_EK = torch.tensor(leaves, device=device)
-        references = None
+        logps_EK = logps_C[index_EK]
+        references = torch.zeros_like(logps_EK)
         if self.objective.reference:
             references = torch.tensor([self._reference_of(e.tree) for e in examples], device=device)
         return Scored(
-            logps_C[index_EK],
+            logps_EK,
             references,
             torch.tensor([[len(c) for c in e.tree.completions] for e in examples], device=device),
             torch.tensor([e.p for e in examples], device=device),
             torch.tensor([e.weight for e in examples], device=device),
-            point,
+            torch.zeros((), device=device) if point is None else point,
         ), examples
 
     def _reference_point(self, examples: Sequence[Example]) -> Tensor | None:
@@ -284,8 +292,8 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         ratios = torch.zeros(2, device=self.accelerator.device)  # their sum, their number
         for group in self._micro_batches(pairs):
             scored, _ = self._scored(group, self._score(self._bare_model, [m.tree for m in group]), None)
-            here = scored.logps_EK[:, 0] - scored.reference_EK[:, 0]  # type: ignore[index]
-            ratios += torch.stack([here.sum(), torch.tensor(float(len(here)), device=ratios.device)])
+            here = scored.logratios_EK[:, 0]
+            ratios += torch.stack([here.sum(), here.new_tensor(len(here))])
         ratios = self.accelerator.reduce(ratios, "sum")
         return (ratios[0] / ratios[1]).clamp(min=0)
 

@@ -10,9 +10,9 @@ from transformers import TrainingArguments
 class AccordConfig(TrainingArguments):
     """Base of `SFTConfig`, `DPOConfig` and `KTOConfig`.
 
-    An optimizer batch is `per_device_train_batch_size` x `gradient_accumulation_steps` x processes examples. Accord cuts
-    it into micro-batches by tokens, not by examples, and the result does not depend on the cut: the first two numbers
-    matter only as a product.
+    An optimizer batch is `per_device_train_batch_size` x `gradient_accumulation_steps` x processes examples. Accord
+    cuts it into micro-batches by tokens, not by examples, and the result does not depend on the cut: the first two
+    numbers matter only as a product.
     """
 
     learning_rate: float = field(default=1e-6, metadata={"help": "The initial learning rate."})

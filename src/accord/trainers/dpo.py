@@ -6,7 +6,7 @@ from accord.losses import dpo
 from accord.trainers import rows
 from accord.trainers.base import AccordTrainer
 from accord.trainers.config import AccordConfig
-from accord.trainers.objective import Objective, Scored, mean
+from accord.trainers.objective import Method, Objective, Scored, mean
 
 
 @dataclass
@@ -37,11 +37,11 @@ def objective(config: DPOConfig) -> Objective:
     loss, beta = LOSSES[config.loss_type], config.beta
 
     def losses(scored: Scored):
-        chosen, rejected = (scored.logps_EK - scored.reference_EK).unbind(1)
+        chosen, rejected = scored.logratios_EK.unbind(1)
         return loss(chosen, rejected, beta=beta, p_chosen=scored.p_E, label_smoothing=config.label_smoothing)
 
     def metrics(scored: Scored, losses_E):
-        chosen, rejected = dpo.rewards(scored.logps_EK - scored.reference_EK, beta).unbind(1)
+        chosen, rejected = dpo.rewards(scored.logratios_EK, beta).unbind(1)
         margins, counted = chosen - rejected, scored.weight_E > 0
         return {
             "rewards/chosen": mean(chosen, counted),
@@ -61,8 +61,4 @@ class DPOTrainer(AccordTrainer):
     Constructs like TRL's. Soft labels: see `accord.losses.dpo.sigmoid`.
     """
 
-    config_class = DPOConfig
-    completions = ("chosen", "rejected")
-    label = "p_chosen"
-    rows = staticmethod(rows.preference)
-    make_objective = staticmethod(objective)
+    method = Method(DPOConfig, ("chosen", "rejected"), "p_chosen", rows.preference, objective)

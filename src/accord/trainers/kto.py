@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from accord.losses import dpo, kto
-from accord.tree import PromptTree
 from accord.trainers import rows
 from accord.trainers.base import AccordTrainer
 from accord.trainers.config import AccordConfig
 from accord.trainers.examples import Example, stable_hash
-from accord.trainers.objective import Objective, Scored, mean
+from accord.trainers.objective import Method, Objective, Scored, mean
+from accord.tree import PromptTree
 
 
 @dataclass
@@ -45,7 +45,7 @@ def objective(config: KTOConfig) -> Objective:
 
     def losses(scored: Scored):
         return loss(
-            (scored.logps_EK - scored.reference_EK)[:, 0],
+            scored.logratios_EK[:, 0],
             scored.reference_point,
             p_desirable=scored.p_E,
             beta=beta,
@@ -54,7 +54,7 @@ def objective(config: KTOConfig) -> Objective:
         )
 
     def metrics(scored: Scored, losses_E):
-        rewards = dpo.rewards(scored.logps_EK - scored.reference_EK, beta)[:, 0]
+        rewards = dpo.rewards(scored.logratios_EK, beta)[:, 0]
         logps, want = scored.logps_EK[:, 0], scored.p_E * (scored.weight_E > 0)
         do_not = (1 - scored.p_E) * (scored.weight_E > 0)
         return {
@@ -101,8 +101,4 @@ class KTOTrainer(AccordTrainer):
     Constructs like TRL's. Preference rows are taken apart into a desirable and an undesirable example.
     """
 
-    config_class = KTOConfig
-    completions = ("completion",)
-    label = "p_desirable"
-    rows = staticmethod(rows.unpaired)
-    make_objective = staticmethod(objective)
+    method = Method(KTOConfig, ("completion",), "p_desirable", rows.unpaired, objective)

@@ -1,11 +1,12 @@
 """What a method gives to the base trainer: how examples are counted, and the loss of a scored micro-batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from accord.trainers.config import AccordConfig
 from accord.trainers.examples import Example
 
 
@@ -14,18 +15,23 @@ class Scored:
     """A micro-batch of E examples with K completions each, as the policy and the reference see it.
 
     logps_EK        summed log-probs of the completions, with gradient
-    reference_EK    the reference's; None where the method has none
+    reference_EK    the reference's (0 where the method has none)
     lengths_EK      tokens of each completion
     p_E, weight_E   what people said, and how much it counts
-    reference_point z₀ of the optimizer batch; None where the method has none
+    reference_point z₀ of the optimizer batch (0 where the method has none)
     """
 
     logps_EK: Tensor
-    reference_EK: Tensor | None
+    reference_EK: Tensor
     lengths_EK: Tensor
     p_E: Tensor
     weight_E: Tensor
-    reference_point: Tensor | None = None
+    reference_point: Tensor
+
+    @property
+    def logratios_EK(self) -> Tensor:
+        """log π − log π_ref of each completion."""
+        return self.logps_EK - self.reference_EK
 
 
 class Metric(NamedTuple):
@@ -36,7 +42,7 @@ class Metric(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """A method, chosen once, before the loop.
+    """A method with its configuration, chosen once, before the loop.
 
     losses        Scored -> [E] losses, before weights
     units         what an example adds to the number that the summed loss is divided by (1; SFT: its tokens)
@@ -59,3 +65,21 @@ def mean(values: Tensor, where: Tensor | None = None) -> Metric:
     values = values.detach().float()
     where = values.new_ones(values.shape) if where is None else where.detach().float()
     return Metric((values * where).sum(), where.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """All in which one trainer differs from another.
+
+    config       its configuration's class
+    completions  the columns that hold completions, in the order of K
+    label        the column that says how likely the first is preferred or desirable; "" where there is none
+    rows         a dataset's row -> rows with `prompt` and those columns
+    objective    configuration -> objective
+    """
+
+    config: type[AccordConfig]
+    completions: tuple[str, ...]
+    label: str
+    rows: Callable[[Mapping[str, Any]], Iterator[dict[str, Any]]]
+    objective: Callable[[Any], Objective]

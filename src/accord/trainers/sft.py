@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from accord.trainers import rows
 from accord.trainers.base import AccordTrainer
 from accord.trainers.config import AccordConfig
-from accord.trainers.objective import Metric, Objective, Scored
+from accord.trainers.objective import Method, Metric, Objective, Scored
 
 
 @dataclass
@@ -35,8 +35,4 @@ class SFTTrainer(AccordTrainer):
     Only the completion is learnt (of `messages`, the last turn; of `text`, everything). Constructs like TRL's.
     """
 
-    config_class = SFTConfig
-    completions = ("completion",)
-    label = None
-    rows = staticmethod(rows.demonstration)
-    make_objective = staticmethod(objective)
+    method = Method(SFTConfig, ("completion",), "", rows.demonstration, objective)
