@@ -1,0 +1,90 @@
+"""One training by one tool in a process of its own: `python worker.py SPEC.json OUT.json`.
+
+Accord's trainers construct like TRL's, so the two differ in the module they come from and in `arguments` alone.
+`run.py` writes the spec: tool, method, mode, model, data, examples, arguments, lora, seed, same_mismatches.
+"""
+
+import hashlib
+import importlib
+import json
+import resource
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+
+MODULES = {"accord": "accord.trainers", "trl": "trl"}
+
+
+class Losses(TrainerCallback):
+    """What was logged as loss, step by step."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if logs and "loss" in logs:
+            self.values.append(float(logs["loss"]))
+
+
+def same_adapter(model: torch.nn.Module, seed: int) -> None:
+    """Give every LoRA matrix A values that depend on its name alone: both tools then start from the same adapter."""
+    for name, weight in model.named_parameters():
+        if "lora_A" in name:
+            layer = name.partition("layers.")[2]
+            draw = torch.Generator().manual_seed(seed + int(hashlib.sha256(layer.encode()).hexdigest()[:8], 16))
+            with torch.no_grad():
+                weight.uniform_(-1, 1, generator=draw).mul_(weight.shape[1] ** -0.5)
+
+
+def same_mismatches(trainer: Any, seed: int) -> None:
+    """Let TRL's KTOTrainer estimate its reference point from the completions that Accord would take.
+
+    By itself it takes, in batches that never change, the left neighbour's (which is why TRL cannot shuffle KTO data).
+    """
+    from accord.trainers.examples import Example
+    from accord.trainers.kto import mismatch
+    from accord.tree import PromptTree
+
+    rows = trainer.train_dataset
+    examples = [Example(str(i), PromptTree(r["prompt_ids"], [r["completion_ids"]])) for i, r in enumerate(rows)]
+    others = [list(example.tree.completions[0]) for example in mismatch(examples, seed)]
+    trainer.train_dataset = rows.remove_columns("KL_completion_ids").add_column("KL_completion_ids", others)
+
+
+def main(spec: dict[str, Any]) -> dict[str, Any]:
+    torch.manual_seed(spec["seed"])
+    tool = importlib.import_module(MODULES[spec["tool"]])
+    name = spec["method"].upper()
+    losses = Losses()
+    trainer = getattr(tool, f"{name}Trainer")(
+        model=AutoModelForCausalLM.from_pretrained(spec["model"], dtype=torch.float32),
+        args=getattr(tool, f"{name}Config")(**spec["arguments"]),
+        train_dataset=Dataset.from_json(spec["data"]),
+        processing_class=AutoTokenizer.from_pretrained(spec["model"]),
+        callbacks=[losses],
+        peft_config=LoraConfig(task_type="CAUSAL_LM", **spec["lora"]) if spec["mode"] == "lora" else None,
+    )
+    same_adapter(trainer.model, spec["seed"])
+    if spec["same_mismatches"] and spec["tool"] == "trl" and spec["method"] == "kto":
+        same_mismatches(trainer, spec["seed"])
+    start = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - start
+    return {
+        "version": version(spec["tool"]),
+        "seconds": seconds,
+        "throughput": spec["examples"] / seconds,
+        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "losses": losses.values,
+    }
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).write_text(json.dumps(main(json.loads(Path(sys.argv[1]).read_text()))))

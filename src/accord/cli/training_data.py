@@ -1,0 +1,223 @@
+"""From `dataset_name` to the rows that a method trains on: files, project, snapshot or hub → nouns → labels → rows."""
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from accord.cli.options import DataOptions
+from accord.exchange import read
+from accord.exchange.rows import demonstration_rows, preference_rows, split_prompts, unpaired_rows
+from accord.exchange.snapshot import MANIFEST, read_snapshot
+from accord.feedback import AccordError, Annotator, Comparison, Noun, Prompt, Rating, Response
+from accord.quality import pair_labels, response_labels
+from accord.store import Store
+
+Row = dict[str, Any]
+
+#: method -> the form of its rows
+FORMS = {"sft": "sft", "dpo": "preference", "kto": "unpaired"}
+#: form -> the columns that a trainer reads; the snapshot keeps the others too
+COLUMNS = {
+    "sft": ("id", "prompt", "completion", "messages"),
+    "preference": ("id", "prompt", "chosen", "rejected", "p_chosen", "weight"),
+    "unpaired": ("id", "prompt", "completion", "label", "p_desirable", "weight"),
+}
+#: suffixes that no data set on the hub has
+FILES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".gz")
+
+
+class Rows(NamedTuple):
+    """`splits` are {"train": …, "test": …}; `meta` says where they come from; `notes` are for the user to read."""
+
+    form: str
+    splits: Mapping[str, Iterable[Row]]
+    meta: dict[str, Any]
+    notes: list[str]
+
+
+@dataclass
+class Votes:
+    """All nouns at hand, by kind."""
+
+    prompts: list[Prompt] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
+    annotators: dict[str, Annotator] = field(default_factory=dict)
+    comparisons: list[Comparison] = field(default_factory=list)
+    ratings: list[Rating] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, nouns: Iterable[Noun]) -> "Votes":
+        votes = cls()
+        prompts: dict[tuple[str, str], Prompt] = {}
+        responses: dict[str, Response] = {}
+        for noun in nouns:
+            match noun:
+                case Prompt():
+                    prompts.setdefault((noun.id, noun.split), noun)
+                case Response():
+                    responses.setdefault(noun.id, noun)
+                case Annotator():
+                    votes.annotators[noun.id] = noun
+                case Comparison():
+                    votes.comparisons.append(noun)
+                case Rating():
+                    votes.ratings.append(noun)
+        votes.prompts, votes.responses = list(prompts.values()), list(responses.values())
+        return votes
+
+
+def rows_for(method: str, data: DataOptions) -> Rows:
+    """The rows that `method` trains on and those held out. Raises AccordError where the data has none for it."""
+    form, names = FORMS[method], data.dataset_name or []
+    if len(names) == 1 and (Path(names[0]) / MANIFEST).is_file():
+        return _limited(_frozen(form, Path(names[0])), data)
+    votes = Votes.of(nouns(data))
+    split = split_prompts(votes.prompts, data.test_fraction)
+    meta: dict[str, Any] = {"source": names, "labels": data.labels, "test_fraction": data.test_fraction}
+    meta["annotators"] = dict(Counter(annotator.kind.value for annotator in votes.annotators.values()))
+    notes: list[str] = []
+    make = {"sft": _demonstrations, "preference": _preferences, "unpaired": _unpaired}[form]
+    train, test = (list(rows) for rows in make(votes, data.labels, split, notes))
+    if not train:
+        raise AccordError(_nothing(method, names, votes, test=len(test)))
+    return _limited(Rows(form, {"train": train, "test": test}, meta, notes), data)
+
+
+def nouns(data: DataOptions) -> Iterator[Noun]:
+    """Everything that `dataset_name` holds; the project's votes where it is not given."""
+    names = data.dataset_name
+    if not names:
+        from accord.cli.project import find_project
+
+        return _stored(find_project().database)
+    if len(names) == 1:
+        if re.match(r"\w+(\+\w+)?://", names[0]) or names[0].endswith((".db", ".sqlite", ".sqlite3")):
+            return _stored(names[0])
+        if (Path(names[0]) / "accord.yaml").is_file():
+            from accord.cli.project import find_project
+
+            return _stored(find_project(Path(names[0])).database)
+        if not Path(names[0]).exists():
+            return _from_hub(names[0], data)
+        if (Path(names[0]) / "dataset_dict.json").is_file() and _splits_named(data):
+            from datasets import load_from_disk
+
+            return _selected(load_from_disk(names[0]), data)
+    if _splits_named(data):
+        raise AccordError("dataset_train_split, dataset_test_split: these files have no splits to choose from")
+    return read(names, data.dataset_format)
+
+
+def _splits_named(data: DataOptions) -> bool:
+    return (data.dataset_train_split, data.dataset_test_split) != ("train", "test")
+
+
+def _stored(database: str) -> Iterator[Noun]:
+    if "://" not in database and not Path(database).is_file():
+        raise AccordError(f"{database}: there is no such database; make one with `accord init` and `accord import`")
+    with Store.open(database) as store:
+        yield from store.prompts()
+        yield from store.responses()
+        yield from store.annotators()
+        yield from store.comparisons()
+        yield from store.ratings()
+
+
+def _from_hub(name: str, data: DataOptions) -> Iterator[Noun]:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or Path(name).suffix in (
+        ".json",
+        ".jsonl",
+        ".csv",
+        ".parquet",
+        ".gz",
+    ):
+        raise AccordError(f"{name}: there is no such file or folder")
+    from datasets import load_dataset
+
+    try:
+        loaded = load_dataset(name, data.dataset_config)
+    except Exception as error:  # whatever the hub's client raises: no network, no such data set, a gated one …
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise AccordError(f"{name}: neither a file or folder here nor to be had from the hub ({why})") from error
+    return _selected(loaded, data)
+
+
+def _selected(loaded: Any, data: DataOptions) -> Iterator[Noun]:
+    """The two splits that were named, through a folder, because files are what exchange reads."""
+    from datasets import DatasetDict
+
+    if data.dataset_train_split not in loaded:
+        raise AccordError(f"dataset_train_split: '{data.dataset_train_split}' is none of {', '.join(loaded)}")
+    wanted = {"train": data.dataset_train_split, "test": data.dataset_test_split}
+    chosen = DatasetDict({split: loaded[name] for split, name in wanted.items() if name in loaded})
+    with tempfile.TemporaryDirectory() as folder:
+        chosen.save_to_disk(folder)
+        yield from read(folder, data.dataset_format)
+
+
+def _preferences(votes: Votes, labels: str, split: Any, notes: list[str]) -> Iterator[Iterable[Row]]:
+    weighed = pair_labels(votes.comparisons, labels, annotators=votes.annotators.values())
+    telling = [label for label in weighed if label.weight > 0]
+    if len(telling) < len(weighed):
+        notes.append(f"{len(weighed) - len(telling)} pairs left out: both answers called bad, or the same answer twice")
+    for prompts in split:
+        yield preference_rows(prompts, votes.responses, telling)
+
+
+def _unpaired(votes: Votes, labels: str, split: Any, notes: list[str]) -> Iterator[Iterable[Row]]:
+    weighed = response_labels(votes.comparisons, votes.ratings, labels, annotators=votes.annotators.values())
+    if votes.comparisons and not votes.ratings:
+        notes.append("no thumbs in the data: preferred answers count as desirable, the others as undesirable")
+    for prompts in split:
+        yield unpaired_rows(prompts, votes.responses, weighed)
+
+
+def _demonstrations(votes: Votes, labels: str, split: Any, notes: list[str]) -> Iterator[Iterable[Row]]:
+    if any(response.demonstration for response in votes.responses):
+        for prompts in split:
+            yield demonstration_rows(prompts, votes.responses)
+        return
+    notes.append("no demonstrations in the data: the preferred answers are imitated")
+    for rows in _preferences(votes, labels, split, []):
+        yield ({"id": row["id"], "prompt": row["prompt"], "completion": row["chosen"]} for row in rows)
+
+
+def _frozen(form: str, directory: Path) -> Rows:
+    snapshot = read_snapshot(directory)
+    if snapshot.form != form:
+        raise AccordError(f"{directory}: a snapshot of {snapshot.form} rows, and this method trains on {form} rows")
+    splits = {split: snapshot.rows(split) for split in snapshot.counts}
+    return Rows(form, splits, {**snapshot.meta, "snapshot": str(directory)}, [])
+
+
+def _limited(rows: Rows, data: DataOptions) -> Rows:
+    if data.max_train_samples is None:
+        return rows
+    splits = {**rows.splits, "train": islice(rows.splits["train"], data.max_train_samples)}
+    return rows._replace(splits=splits, meta={**rows.meta, "max_train_samples": data.max_train_samples})
+
+
+_NEEDS = {
+    "sft": "answers to imitate (prompt and completion, messages) or preferences",
+    "dpo": "preferences (prompt, chosen, rejected, or votes on pairs)",
+    "kto": "thumbs (prompt, completion, label) or preferences",
+}
+
+
+def _nothing(method: str, names: list[str], votes: Votes, test: int) -> str:
+    where = ", ".join(names) or "the project"
+    if test:
+        return f"{where}: all {test} rows are held out for testing, none is left to train on"
+    found = {
+        "prompts": len(votes.prompts),
+        "responses": len(votes.responses),
+        "comparisons": len(votes.comparisons),
+        "ratings": len(votes.ratings),
+    }
+    there = ", ".join(f"{count:,} {name}" for name, count in found.items() if count) or "nothing"
+    return f"{where}: nothing to train {method} on: it needs {_NEEDS[method]}; there: {there}"
