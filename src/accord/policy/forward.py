@@ -13,6 +13,7 @@ import functools
 import logging
 from collections.abc import Callable
 from types import MethodType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ AttentionInterface.register(ATTENTION, _attend)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
-def causal_lm(model: nn.Module) -> nn.Module:
+def causal_lm(model: Any) -> Any:
     """The Transformers model itself, out of a PEFT wrapper."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 

@@ -10,8 +10,9 @@ wrong without a sound.
 """
 
 import logging
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -63,7 +64,7 @@ def choose(config) -> Choice:
     return Choice(Layout.TREE)
 
 
-def choose_for(trees: list[PromptTree], config, general: Choice) -> Choice:
+def choose_for(trees: Sequence[PromptTree], config, general: Choice) -> Choice:
     """The layout for these trees: `general`, unless a path is longer than the model's attention window."""
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     longest = max(tree.longest for tree in trees)
@@ -90,6 +91,7 @@ def active_dropout(model: nn.Module) -> float:
 
 def disable_dropout(model: nn.Module) -> None:
     """Sets every dropout to 0: a prompt's one sample is not the several that its completions would draw alone."""
+    module: Any
     for module in model.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0

@@ -3,9 +3,10 @@
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from torch import nn
+from transformers import PreTrainedModel
 
 
-def with_adapter(model: nn.Module, config: PeftConfig, *, bf16: bool, checkpointing: bool) -> PeftModel:
+def with_adapter(model: PreTrainedModel, config: PeftConfig, *, bf16: bool, checkpointing: bool) -> PeftModel:
     """Puts a fresh adapter on `model`; only its weights are trained.
 
     bf16           compute is in bfloat16: the frozen linear layers are kept in it, as autocast would cast them anyway

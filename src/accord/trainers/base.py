@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from accelerate.utils import DistributedType, gather_object
@@ -55,7 +55,7 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
 
     def __init__(
         self,
-        model: nn.Module | str | Path,
+        model: Any,
         args: AccordConfig | None = None,
         train_dataset: Iterable[dict] | None = None,
         eval_dataset: Iterable[dict] | None = None,
@@ -112,7 +112,9 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
     def _examples(self, dataset: Iterable[dict], args: AccordConfig, name: str) -> list[Example]:
         """Rows to examples; those that the length limit leaves nothing of are dropped, counted and reported."""
         rows = [row for source in dataset for row in self.method.rows(source)]
-        kept, cut_rows, dropped = [], 0, []
+        kept: list[Example] = []
+        dropped: list[str] = []
+        cut_rows = 0
         encoded = encode(
             rows,
             self.tokenizer,
@@ -120,9 +122,7 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             max_length=args.max_length,
             truncation_mode=args.truncation_mode,
         )
-        for index, (row, each) in enumerate(
-            zip(rows, encode(rows, self.tokenizer, self.method.completions, **limits), strict=True)
-        ):
+        for index, (row, each) in enumerate(zip(rows, encoded, strict=True)):
             identity = str(row.get("id", index))
             cut_rows += each.cut > 0
             if each.tree is None:
@@ -131,9 +131,7 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             p = float(row.get(self.method.label, 1.0))
             weight = float(row.get("weight", 1.0))
             if not 0 <= p <= 1 or not 0 <= weight < float("inf"):
-                raise ValueError(
-                    f"{name} row {identity}: {self.method.label or 'p'} is {p} and weight {weight}: use a p in [0, 1] and a finite weight from 0 up"
-                )
+                raise ValueError(f"{name} row {identity}: p is {p}, weight {weight}: use p in [0, 1], weight from 0 up")
             kept.append(Example(identity, each.tree, p, weight))
             self.progress(f"tokenising {name} rows", index + 1, len(rows))
         if not kept:
@@ -307,7 +305,7 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
 
     def _note(self, metrics: dict[str, Metric]) -> None:
         for name, metric in metrics.items():
-            self._sums[name].append(torch.stack([metric.sum.float(), metric.count.float()]))
+            self._sums[name].append(torch.stack([metric.total.float(), metric.number.float()]))
 
     def _means(self) -> dict[str, float]:
         """Means of what was noted since the last call, over all processes. A mean of nothing is left out."""

@@ -95,7 +95,7 @@ class AtomicCheckpoints(Trainer):
     def train(self, resume_from_checkpoint=None, *args, **kwargs):
         """`resume_from_checkpoint=True` takes the last whole checkpoint; a named one must be whole."""
         if resume_from_checkpoint is True:
-            found = last_checkpoint(self.args.output_dir)
+            found = last_checkpoint(str(self.args.output_dir))
             if found is None:
                 raise ValueError(f"{self.args.output_dir}: no whole checkpoint to resume from: start without resuming")
             resume_from_checkpoint = str(found)

@@ -17,7 +17,7 @@ class AccordConfig(TrainingArguments):
 
     learning_rate: float = field(default=1e-6, metadata={"help": "The initial learning rate."})
     logging_steps: float = field(default=10, metadata={"help": "Log every so many optimizer steps."})
-    bf16: bool | None = field(
+    bf16: bool | None = field(  # type: ignore[assignment]
         default=None, metadata={"help": "Compute in bfloat16, weights in float32. Default: yes, unless fp16 is set."}
     )
     max_length: int | None = field(

@@ -68,7 +68,7 @@ class OptimizerBatches(Sampler[list[int]]):
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = range(len(self.clusters))
+        order = list(range(len(self.clusters)))
         if self.shuffle:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(len(self.clusters), generator=generator).tolist()

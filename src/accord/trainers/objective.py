@@ -35,10 +35,10 @@ class Scored:
 
 
 class Metric(NamedTuple):
-    """A mean in two parts, so that it adds up over micro-batches and processes: sum and count, 0-dim tensors."""
+    """A mean in two parts, so that it adds up over micro-batches and processes: 0-dim tensors."""
 
-    sum: Tensor
-    count: Tensor
+    total: Tensor
+    number: Tensor
 
 
 class Objective(NamedTuple):

@@ -51,9 +51,9 @@ class Spans:
     @classmethod
     def of(cls, query_lengths: Sequence[int], key_lengths: Sequence[int]) -> "Spans":
         q, k = list(accumulate(query_lengths, initial=0)), list(accumulate(key_lengths, initial=0))
-        offsets = (torch.tensor(o, dtype=torch.int32) for o in (q, k))
+        queries, keys = (torch.tensor(offsets, dtype=torch.int32) for offsets in (q, k))
         pairs = tuple(zip(q[:-1], q[1:], k[:-1], k[1:], strict=True))
-        return cls(*offsets, pairs, max(query_lengths, default=0), max(key_lengths, default=0))
+        return cls(queries, keys, pairs, max(query_lengths, default=0), max(key_lengths, default=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +165,10 @@ def pack(trees: Sequence[PromptTree], *, share: bool = True) -> TreeBatch:
             rows += range(root + depth, len(ids))
             keys += range(root, root + depth)
     own, cross = Spans.of(lengths, lengths), Spans.of(queries, key_lengths)
-    flat = [torch.tensor(x, dtype=torch.long) for x in (ids, positions, sources, targets, owners, rows, keys)]
-    return TreeBatch(*flat[:5], Segments(own, cross, *flat[5:], tuple(blocks)), tuple(packed))
+    lists = (ids, positions, sources, targets, owners, rows, keys)
+    ids_T, positions_T, source_N, target_N, owner_N, rows_Q, keys_K = (torch.tensor(x, dtype=torch.long) for x in lists)
+    segments = Segments(own, cross, rows_Q, keys_K, tuple(blocks))
+    return TreeBatch(ids_T, positions_T, source_N, target_N, owner_N, segments, tuple(packed))
 
 
 class Padded(NamedTuple):
