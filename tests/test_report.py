@@ -16,7 +16,7 @@ from accord.report import write_report
 from accord.report.charts import thin, ticks
 from accord.report.explain import explain
 from accord.report.facts import Point, read_facts
-from accord.report.words import duration, percent, short, visible
+from accord.report.words import duration, percent, short, signed, visible
 from accord.runs import Run
 
 PAIRS = [
@@ -409,6 +409,7 @@ def test_numbers_as_people_write_them():
         "0.1\u202f%",
     ]
     assert [short(x) for x in (0.6931, -12.345, 1234.5, 3e-4, 0)] == ["0.693", "−12.3", "1,234", "3.0e−4", "0"]
+    assert [signed(x, 2) for x in (0.1234, -0.5, 0)] == ["+0.12", "−0.5", "0"]
     assert [duration(x) for x in (4.4, 143, 7384)] == ["4 s", "2 min 23 s", "2 h 3 min"]
 
 

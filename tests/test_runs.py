@@ -106,6 +106,8 @@ def test_summary_is_merged(run):
     run.update_summary({"win_rate": 0.8, "win_rate_ci": [0.7, 0.9]})
     run.update_summary({"win_rate": 0.75, "seconds": 12.5})
     assert run.summary() == {"win_rate": 0.75, "win_rate_ci": [0.7, 0.9], "seconds": 12.5}
+    run.update_summary({"kl": 1.0}, forget=["win_rate", "win_rate_ci"])
+    assert run.summary() == {"seconds": 12.5, "kl": 1.0}
     assert sorted(path.name for path in run.path.iterdir()) == ["run.json", "summary.json"]
 
 

@@ -148,9 +148,10 @@ def falling_chosen(facts: Facts) -> Remark | None:
 
 def distance(facts: Facts) -> Remark | None:
     """How far from the base?"""
-    kl = facts.figure("kl")
-    if kl is None:
+    estimate = facts.estimate("kl")
+    if not estimate or not estimate.bounded:  # without bounds it is a training metric of the same name
         return None
+    kl = estimate.value
     token = facts.figure("kl_per_token")
     each = f", {short(token)} a token" if token is not None else ""
     if kl > KL_FAR:

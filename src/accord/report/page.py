@@ -160,7 +160,7 @@ def cards(facts: Facts) -> list[Card]:
     found.append(_share(facts, "accuracy", "Held-out accuracy", "pairs ranked as the votes do"))
     if loss := facts.estimate("log_loss"):
         found.append(Card("Held-out log-loss", short(loss.value), _bounds(loss), "knowing nothing gives 0.693"))
-    if kl := facts.estimate("kl"):
+    if (kl := facts.estimate("kl")) and kl.bounded:
         found.append(Card("KL from the base", short(kl.value), _bounds(kl), "nats an answer"))
     before, after = facts.figure("words_before"), facts.figure("words_after")
     if before is not None and after is not None:
@@ -196,12 +196,16 @@ def _interval(estimate: Estimate, show=short) -> str:
     return f" [{show(estimate.low)} to {show(estimate.high)}]"
 
 
+def _roughly(x: float) -> str:
+    return short(x, 2)
+
+
 HELD_OUT = (
-    ("accuracy", "Accuracy of the implied reward", percent, True),
-    ("likelihood_accuracy", "Accuracy of the plain likelihood", percent, True),
-    ("margin", "Margin of the implied reward", short, False),
-    ("likelihood_margin", "Margin of the plain likelihood, nats", short, False),
-    ("log_loss", "Log-loss, nats", short, False),
+    ("accuracy", "Accuracy (reward)", percent, True),
+    ("likelihood_accuracy", "Accuracy (likelihood)", percent, True),
+    ("margin", "Margin (reward)", short, False),
+    ("likelihood_margin", "Margin (likelihood)", short, False),
+    ("log_loss", "Log-loss", short, False),
     ("calibration_error", "Calibration error", percent, True),
 )
 
@@ -217,7 +221,7 @@ def rows(facts: Facts) -> list[Row]:
                 Row(
                     label,
                     show(base.value) if base else "–",
-                    show(trained.value) + _interval(trained, show),
+                    show(trained.value) + _interval(trained, _points if share else _roughly),
                     _change(change, share) if change else "–",
                 )
             )
@@ -225,14 +229,18 @@ def rows(facts: Facts) -> list[Row]:
 
 
 def _change(change: Estimate, share: bool) -> str:
-    if not share:
-        return signed(change.value) + _interval(change, signed)
-    points = Estimate(*(None if x is None else 100 * x for x in change))  # type: ignore[arg-type]
-    return f"{_point(points.value)} points{_interval(points, _point)}"
+    if share:
+        return f"{_more(change.value)} points{_interval(change, _more)}"
+    return signed(change.value) + _interval(change, lambda x: signed(x, 2))
 
 
-def _point(x: float) -> str:
-    return f"{x:+.0f}".replace("-", "−").replace("+0", "0").replace("−0", "0")
+def _points(x: float) -> str:
+    return f"{100 * x:.0f}"
+
+
+def _more(x: float) -> str:
+    points = round(100 * x)
+    return signed(points) if points else "0"
 
 
 def histograms(facts: Facts) -> list[Histogram]:

@@ -28,8 +28,8 @@ def percent(x: float) -> str:
     return f"{shown}\u202f%"
 
 
-def short(x: float) -> str:
-    """Three significant digits, a true minus sign, no exponent between 0.001 and 100,000."""
+def short(x: float, digits: int = 3) -> str:
+    """So many significant digits, a true minus sign, no exponent between 0.001 and 100,000."""
     size = abs(x)
     if x == 0:
         text = "0"
@@ -38,13 +38,13 @@ def short(x: float) -> str:
     elif size >= 100:
         text = f"{x:,.0f}"
     else:
-        text = f"{x:.3g}"
+        text = f"{x:.{digits}g}"
     return text.replace("-", "−")
 
 
-def signed(x: float) -> str:
+def signed(x: float, digits: int = 3) -> str:
     """As `short`, with a plus sign where it is one."""
-    return f"+{short(x)}" if x > 0 else short(x)
+    return f"+{short(x, digits)}" if x > 0 else short(x, digits)
 
 
 def duration(seconds: float) -> str:

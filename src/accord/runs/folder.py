@@ -125,9 +125,9 @@ class Run:
         """What was recorded with `add_sample`, in order."""
         return files.read_lines(self.path / "samples.jsonl")
 
-    def update_summary(self, figures: Mapping[str, Any]) -> None:
-        """Merge `figures` into summary.json; those that are there under other names stay."""
-        merged = {**self.summary(), **figures}
+    def update_summary(self, figures: Mapping[str, Any], forget: Iterable[str] = ()) -> None:
+        """Merge `figures` into summary.json; those that are there under other names stay, but for `forget`."""
+        merged = {name: figure for name, figure in self.summary().items() if name not in set(forget)} | dict(figures)
         files.replace(self.path / "summary.json", files.encode(merged, indent=2) + b"\n")
 
     def summary(self) -> dict[str, Any]:

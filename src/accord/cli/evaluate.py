@@ -1,0 +1,119 @@
+"""`accord evaluate`: the trained model against the one that it was, on what training did not see."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from accord.cli.held_out import Asked, held_out_rows, questions
+from accord.cli.which_run import which_run
+from accord.evaluation import JUDGES, Judge, by_score
+from accord.feedback import AccordError
+from accord.quality.tastes import TASTES
+from accord.report import write_report
+from accord.report.explain import explain
+from accord.report.facts import read_facts
+from accord.report.page import cards, rows
+from accord.runs import Run
+
+#: By length, or by the taste of a simulated annotator.
+NAMED: dict[str, Judge] = JUDGES | {taste: by_score(score) for taste, score in TASTES.items()}
+
+
+def command(
+    run: Annotated[str, typer.Argument(help="The run: its name in the project, or its folder.")],
+    data: Annotated[
+        list[str] | None, typer.Option(help="Held-out files, or a snapshot.", show_default="the run's test split")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(help=f"Who compares answers before and after: {', '.join(NAMED)}.")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Prompts to answer: lines of .txt, or a data file.", show_default="the data's")
+    ] = None,
+    max_prompts: Annotated[int, typer.Option(help="Answer at most so many; 0 answers none.", min=0)] = 64,
+    samples: Annotated[int, typer.Option(help="Answers to each prompt.", min=1)] = 1,
+    max_new_tokens: Annotated[int, typer.Option(help="Cut answers after so many tokens.", min=1)] = 128,
+    temperature: Annotated[float, typer.Option(help="Of sampling. KL is estimated at 1 only.", min=0)] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of sampling and of the bootstrap.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    project: Annotated[Path | None, typer.Option(help="The project folder.", show_default="found upwards")] = None,
+) -> None:
+    """Measure a trained model against its base, on preferences and prompts that training did not see."""
+    compare = named_judge(judge)
+    opened = Run.open(which_run(run, project))
+    rows = held_out_rows(opened, data)
+    asked = Asked(
+        rows=rows,
+        prompts=questions(opened, prompts, rows)[:max_prompts],
+        judge=compare,
+        judge_name=judge or "",
+        samples=samples,
+        decoding={"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed},
+        seed=seed,
+    )
+    if not asked.scored and not asked.prompts:
+        raise AccordError(
+            f"{opened.name}: nothing is held out; train with --test_fraction 0.1, or give --data FILE or --prompts FILE"
+        )
+    from accord.cli.measure import evaluate, record  # brings torch: what can be refused is refused before
+
+    console = Console(stderr=True, highlight=False)
+    with _bars(console) as track:
+        measured = evaluate(opened, asked, track)
+    record(opened, measured, settings={**asked.decoding, "data": data or "the run's test split"})
+    for note in measured.notes:
+        console.print(f"  {note}")
+    report = write_report(opened.path)
+    if as_json:
+        print(json.dumps(opened.summary(), ensure_ascii=False))
+    else:
+        tell(opened, report)
+
+
+def named_judge(name: str | None) -> Judge | None:
+    """The judge of that name. Raises AccordError naming those that there are."""
+    if name is not None and name not in NAMED:
+        raise AccordError(f"--judge {name}: the judges are {', '.join(NAMED)}")
+    return NAMED[name] if name else None
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+
+        def track(title: str, total: int) -> Callable[[int], None]:
+            task = progress.add_task(title, total=total)
+            return lambda done: progress.update(task, completed=done)
+
+        yield track
+
+
+def tell(run: Run, report: Path) -> None:
+    """The figures as a table, what they mean, and where the report is."""
+    facts, console = read_facts(run.path), Console(highlight=False)
+    headline = Table(box=None, show_header=False, pad_edge=False)
+    for card in cards(facts):
+        headline.add_row(card.label, f"[bold]{card.value}[/bold]", card.interval, f"[dim]{escape(card.note)}[/dim]")
+    console.print(headline)
+    if table := rows(facts):
+        grid = Table(
+            "Held-out preferences", "Base", "Trained", "Difference", box=None, pad_edge=False, header_style="bold"
+        )
+        for row in table:
+            grid.add_row(*row)
+        console.print()
+        console.print(grid)
+    console.print()
+    for remark in explain(facts):
+        mark = {"warning": "[yellow]![/yellow]", "good": "[green]✓[/green]", "note": "[dim]·[/dim]"}[remark.tone]
+        console.print(f"{mark} {remark.title}")
+    console.print(f"\nReport: {report}", soft_wrap=True)
