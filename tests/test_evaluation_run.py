@@ -72,11 +72,11 @@ def adapted(tiny_model_dir, seed=None):
 
     from accord.policy.load import load_policy
 
+    torch.manual_seed(seed or 0)
     model = get_peft_model(
         load_policy(tiny_model_dir).model, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
     )
     if seed is not None:
-        torch.manual_seed(seed)
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.5)
