@@ -130,7 +130,7 @@ def test_everything_is_left_in_the_run_folder(full_run):
     assert summary["kl_per_token"] > 0
     assert sum(summary["margins"]["reward"]["after"]) == 12
     samples = full_run.samples()
-    assert [sample["prompt"] for sample in samples] == [f"What is {i % 6} and {i}?" for i in range(12)]
+    assert [sample["prompt"] for sample in samples] == [row["prompt"] for row in rows(12)]
     assert all(sample["before"] != sample["after"] for sample in samples)
     page = (full_run.path / "report.html").read_text("utf-8")
     assert "Held-out preferences" in page
@@ -186,7 +186,8 @@ def test_prompts_and_data_of_ones_own(full_run, tmp_path):
     summary = evaluated(full_run, "--prompts", lines, "--data", data, "--samples", 2)
     assert (summary["n_test_pairs"], summary["n_answers"]) == (1, 4)
     assert summary["margin_ci"] == [None, None]
-    assert [sample["prompt"] for sample in full_run.samples()] == ["Hello?"] * 2 + ["What now?"] * 2
+    asked = [sample["prompt"][0]["content"] for sample in full_run.samples()]
+    assert asked == ["Hello?"] * 2 + ["What now?"] * 2
 
 
 def test_what_a_person_reads(full_run):

@@ -241,6 +241,16 @@ def test_bidi_and_control_characters_are_shown_not_obeyed(tmp_path):
     assert visible("a\r\nb") == "a\nb"
 
 
+def test_a_dialogue_shows_its_last_turn_and_hides_the_others(demo):
+    turns = [("user", "First question"), ("assistant", "First answer"), ("user", "Second <b>question</b>")]
+    prompt = [{"role": role, "content": text} for role, text in turns]
+    demo.replace_samples([{"prompt": prompt, "before": "b", "after": "a"}])
+    page = write_report(demo.path).read_text("utf-8")
+    assert "<summary>2 earlier turns</summary>" in page
+    assert "Second &lt;b&gt;question&lt;/b&gt;</h3>" in page
+    assert page.index("First answer") < page.index("Second &lt;b&gt;")
+
+
 def test_a_run_that_only_started(tmp_path):
     run = Run.create(tmp_path / "new", config={}, command="accord dpo")
     seen = Reader(write_report(run.path).read_text("utf-8"))

@@ -20,7 +20,7 @@ from accord.evaluation import (
     win_rate_report,
 )
 from accord.evaluation.models import answer, score_answers
-from accord.feedback import text_of
+from accord.feedback import text_of, to_json
 from accord.policy.load import Policy, load_policy
 from accord.policy.score import score_rows
 from accord.runs import Run
@@ -120,8 +120,14 @@ def comparison(
     else:
         figures = length_report(old, new, prompt_ids=ids, seed=asked.seed).to_summary()
     samples = [
-        {"prompt": text, "before": b.text, "after": a.text, "verdict": verdict, "finished": [b.finished, a.finished]}
-        for text, b, a, verdict in zip(texts, before, after, verdicts, strict=True)
+        {
+            "prompt": to_json(asked.prompts[a.prompt].content),
+            "before": b.text,
+            "after": a.text,
+            "verdict": verdict,
+            "finished": [b.finished, a.finished],
+        }
+        for b, a, verdict in zip(before, after, verdicts, strict=True)
     ]
     return figures | {"n_answers": len(after)}, samples
 

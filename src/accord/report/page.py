@@ -53,6 +53,9 @@ class Histogram(NamedTuple):
 
 
 class Sample(NamedTuple):
+    """`earlier` are the turns, (role, text), that led to the prompt."""
+
+    earlier: list[tuple[str, str]]
     prompt: str
     before: str
     after: str
@@ -279,9 +282,11 @@ def histograms(facts: Facts) -> list[Histogram]:
 
 
 def _sample(record: dict[str, Any]) -> Sample:
-    before, after = _text(record["before"]), _text(record["after"])
+    before, after = (_turns(record[side])[-1][1] for side in ("before", "after"))
+    *earlier, (_, prompt) = _turns(record.get("prompt", ""))
     return Sample(
-        _text(record.get("prompt", "")),
+        [(role, _cut(text)) for role, text in earlier],
+        _cut(prompt),
         _cut(before),
         _cut(after),
         len(before.split()),
@@ -290,14 +295,12 @@ def _sample(record: dict[str, Any]) -> Sample:
     )
 
 
-def _text(content: Any) -> str:
-    """A prompt or an answer in either of its forms: text, or messages."""
-    if isinstance(content, list):
-        turns = [turn if isinstance(turn, dict) else {"content": turn} for turn in content]
-        if len(turns) == 1:
-            return str(turns[0].get("content", ""))
-        return "\n\n".join(f"{turn.get('role', '')}: {turn.get('content', '')}" for turn in turns)
-    return str(content)
+def _turns(content: Any) -> list[tuple[str, str]]:
+    """(role, text) of each message; a text in its other form, a string, is one without a role."""
+    if not isinstance(content, list) or not content:
+        return [("", str(content))]
+    messages = [message if isinstance(message, dict) else {"content": message} for message in content]
+    return [(str(message.get("role", "")), str(message.get("content", ""))) for message in messages]
 
 
 def _cut(text: str) -> str:
