@@ -5,9 +5,10 @@ What differs: the data loader hands over an optimizer batch as a list of example
 micro-batches by tokens and normalises the loss over the optimizer batch and all processes.
 """
 
-import logging
+import math
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,10 +16,11 @@ from typing import Any, ClassVar
 import torch
 from accelerate.utils import DistributedType, gather_object
 from torch import Tensor, nn
-from transformers import Trainer
+from transformers import Trainer, set_seed
+from transformers.trainer_utils import speed_metrics
 
+from accord.losses.kto import kl_reference_point
 from accord.policy import reference
-from accord.policy.encode import encode
 from accord.policy.forward import install
 from accord.policy.gate import Layout, disable_dropout, tokens
 from accord.policy.gguf import cache_folder
@@ -27,25 +29,28 @@ from accord.trainers.adapter import with_adapter
 from accord.trainers.checkpoint import AtomicCheckpoints
 from accord.trainers.config import AccordConfig
 from accord.trainers.examples import EpochLoader, Example, Merged, OptimizerBatches, merge
-from accord.trainers.objective import Method, Metric, Objective, Scored
+from accord.trainers.objective import Method, Objective, Scored
+from accord.trainers.prepare import examples_of
+from accord.trainers.refusals import check_construction
 from accord.tree import PromptTree, cut, pack
-
-log = logging.getLogger(__name__)
 
 #: Trees are cut into groups within blocks of this many, so that a million of them takes no longer than in proportion.
 BLOCK = 512
 
 
 class AccordTrainer(AtomicCheckpoints, Trainer):
-    """Base of `SFTTrainer`, `DPOTrainer` and `KTOTrainer`. Constructs like TRL's trainers.
+    """Base of `SFTTrainer`, `DPOTrainer` and `KTOTrainer`. Constructs like TRL's trainers, in their order.
 
     model             a Transformers model (or one with a PEFT adapter), or what `load_policy` takes: a folder, a name
-    args              the method's config; None for its defaults
     ref_model         a reference other than the policy as it stands before training
+    args              the method's config; None for its defaults
     train_dataset, eval_dataset   rows (datasets.Dataset or any sequence of dicts); see the method's class
     processing_class  the tokenizer; None for the model's own
+    callbacks, optimizers, optimizer_cls_and_kwargs   as in `transformers.Trainer`
     peft_config       puts a fresh adapter on the model (LoRA and other weight adapters)
     progress          called with (what is being done, how many are done, of how many) before training
+
+    What TRL's trainers take beyond that is refused with the reason: see `accord.trainers.refusals`.
     """
 
     method: ClassVar[Method]
@@ -56,21 +61,38 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
     def __init__(
         self,
         model: Any,
-        args: AccordConfig | None = None,
-        train_dataset: Iterable[dict] | None = None,
-        eval_dataset: Iterable[dict] | None = None,
-        processing_class=None,
-        peft_config=None,
         ref_model: nn.Module | None = None,
+        args: AccordConfig | None = None,
+        data_collator: None = None,
+        train_dataset: Iterable[Mapping[str, Any]] | None = None,
+        eval_dataset: Iterable[Mapping[str, Any]] | None = None,
+        processing_class=None,
+        *,
         callbacks=None,
         optimizers=(None, None),
+        optimizer_cls_and_kwargs=None,
+        peft_config=None,
         progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+        **others,
     ):
+        check_construction(type(self), {"data_collator": data_collator, **others})
         args = self.method.config("trainer_output") if args is None else args
+        if not isinstance(args, self.method.config):
+            raise TypeError(
+                f"args is a {type(args).__name__}: {type(self).__name__} takes a {self.method.config.__name__}"
+            )
+        if ref_model is not None and not isinstance(ref_model, nn.Module):
+            raise TypeError(
+                f"ref_model is a {type(ref_model).__name__}: pass a model, or None for the policy as it stands"
+            )
+        if args.n_gpu > 1:
+            raise ValueError(
+                f"{args.n_gpu} GPUs in one process: start with `accelerate launch`, or set CUDA_VISIBLE_DEVICES"
+            )
         if not isinstance(model, nn.Module):
-            model, loaded_tokenizer, _ = load_policy(model)
+            model, loaded_tokenizer, _ = load_policy(model, trainable=True)
             processing_class = processing_class or loaded_tokenizer
-        processing_class = processing_class or load_tokenizer(model.config._name_or_path)
+        self.tokenizer = processing_class or load_tokenizer(model.config._name_or_path)
         self.objective = self.method.objective(args)
         self.progress, self.ref_model = progress, ref_model
         self.optimizer_batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
@@ -82,16 +104,20 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         if args.disable_dropout:
             disable_dropout(model)
         if peft_config is not None:
+            set_seed(args.seed)  # an adapter begins with random numbers
             model = with_adapter(
                 model, peft_config, bf16=bool(args.bf16), checkpointing=bool(args.gradient_checkpointing)
             )
+        if not any(p.requires_grad for p in model.parameters()):
+            raise ValueError("every weight is frozen: pass a peft_config, or load the adapter with trainable=True")
         self.layout = install(model, None if args.layout == "auto" else Layout(args.layout)).layout
         if ref_model is not None:
             install(ref_model, self.layout)
 
-        self.tokenizer = processing_class
-        self.train_examples = self._examples(train_dataset, args, "train") if train_dataset is not None else []
-        self.eval_examples = self._examples(eval_dataset, args, "eval") if eval_dataset is not None else []
+        def examples(dataset, name):
+            return [] if dataset is None else examples_of(dataset, name, self.method, self.tokenizer, args, progress)
+
+        self.train_examples, self.eval_examples = examples(train_dataset, "train"), examples(eval_dataset, "eval")
         self.references: dict[bytes, float] = {}
         self._pairing: dict[int, Example] = {}
         self._sums: dict[str, list[Tensor]] = defaultdict(list)
@@ -101,55 +127,20 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             data_collator=list,  # type: ignore[arg-type]
             train_dataset=self.train_examples or None,
             eval_dataset=self.eval_examples or None,
-            processing_class=processing_class,
+            processing_class=self.tokenizer,
             callbacks=callbacks,
             optimizers=optimizers,
+            optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
         )
         self.model_accepts_loss_kwargs = False
 
     # ---- Data
 
-    def _examples(self, dataset: Iterable[dict], args: AccordConfig, name: str) -> list[Example]:
-        """Rows to examples; those that the length limit leaves nothing of are dropped, counted and reported."""
-        rows = [row for source in dataset for row in self.method.rows(source)]
-        kept: list[Example] = []
-        dropped: list[str] = []
-        cut_rows = 0
-        encoded = encode(
-            rows,
-            self.tokenizer,
-            self.method.completions,
-            max_length=args.max_length,
-            truncation_mode=args.truncation_mode,
-        )
-        for index, (row, each) in enumerate(zip(rows, encoded, strict=True)):
-            identity = str(row.get("id", index))
-            cut_rows += each.cut > 0
-            if each.tree is None:
-                dropped.append(identity)
-                continue
-            p = float(row.get(self.method.label, 1.0))
-            weight = float(row.get("weight", 1.0))
-            if not 0 <= p <= 1 or not 0 <= weight < float("inf"):
-                raise ValueError(f"{name} row {identity}: p is {p}, weight {weight}: use p in [0, 1], weight from 0 up")
-            kept.append(Example(identity, each.tree, p, weight))
-            self.progress(f"tokenising {name} rows", index + 1, len(rows))
-        if not kept:
-            raise ValueError(f"no {name} row fits into max_length={args.max_length}: raise it, or check the data")
-        if dropped:
-            log.warning(
-                "dropped %d of %d %s rows (%s …): nothing of an answer is left within max_length=%s",
-                len(dropped), len(rows), name, ", ".join(dropped[:3]), args.max_length,
-            )  # fmt: skip
-        if cut_rows:
-            log.warning("cut %d of %d %s rows to max_length=%s", cut_rows, len(rows), name, args.max_length)
-        return kept
-
     def get_train_dataloader(self) -> EpochLoader:
         """Optimizer batches of this process. Not prepared by Accelerate: the sampler divides them itself."""
         processes = self.accelerator.num_processes
         batches = OptimizerBatches(
-            [example.tree.prompt.tobytes() for example in self.train_examples],  # type: ignore[attr-defined]
+            [example.tree.prompt.tobytes() for example in self.train_examples],
             self.optimizer_batch * processes,
             shuffle=self.args.train_sampling_strategy == "random",
             seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
@@ -158,13 +149,26 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             rank=self.accelerator.process_index,
             processes=processes,
         )
-        return EpochLoader(self.train_examples, batch_sampler=batches, collate_fn=list)  # type: ignore[arg-type]
+        return EpochLoader(self.train_examples, batch_sampler=batches, collate_fn=list)
 
     def _micro_batches(self, examples: Sequence[Example]) -> list[list[Merged]]:
         budget = self.args.token_budget
         trees = merge(examples, budget)
         blocks = (trees[start : start + BLOCK] for start in range(0, len(trees), BLOCK))
         return [group for block in blocks for group in cut(block, lambda m: tokens(m.tree, self.layout), budget)]
+
+    def _shares(self, examples: Sequence[Example]) -> list[tuple[list[Merged], float]]:
+        """Micro-batches, each of which counts 1, and after them idle ones that count 0.
+
+        A process without examples still takes part in every sum over all of them. Where weights are sharded, each
+        forward gathers them from all processes, so these must agree on how many there are.
+        """
+        groups = self._micro_batches(examples)
+        wanted = max(len(groups), 1)
+        if self._sharded:
+            wanted = max(gather_object([wanted]))
+        idle = merge((self.train_examples or self.eval_examples)[:1], self.args.token_budget)
+        return [(group, 1.0) for group in groups] + [(idle, 0.0)] * (wanted - len(groups))
 
     # ---- Reference
 
@@ -225,43 +229,41 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         processes, so each multiplies its own sum by their number.
         """
         model.train()
-        micro_batches = self._micro_batches(inputs)
-        wanted = max(len(micro_batches), 1)
-        if self._sharded:  # every forward gathers weights from all processes: they must agree on how many there are
-            wanted = int(max(gather_object([wanted])))
+        self._drawn = inputs
+        shares = self._shares(inputs)
         total = self._total(sum(map(self.objective.units, inputs)))
         point = self._reference_point(inputs)
         loss = torch.zeros((), device=self.accelerator.device)
-        for index in range(wanted):
-            last = index == wanted - 1
-            idle = index >= len(micro_batches)
-            group = merge(self.train_examples[:1], self.args.token_budget) if idle else micro_batches[index]
+        for index, (group, counts) in enumerate(shares):
+            last = index == len(shares) - 1
             with nullcontext() if last else self.accelerator.no_sync(model):
                 self.accelerator.gradient_state._set_sync_gradients(last)
-                part = self._loss(model, group, point) * (self.accelerator.num_processes / total)
-                part = part * 0 if idle else part
+                part = self._loss(model, group, point, counts) * (self.accelerator.num_processes / total)
                 self.accelerator.backward(part)
             loss += part.detach()
-        self.state.num_input_tokens_seen += int(self._total(sum(len(m) for g in micro_batches for m in g)))
+        self.state.num_input_tokens_seen += int(
+            self._total(sum(counts * len(m) for group, counts in shares for m in group))
+        )
         return loss
 
-    def _loss(self, model: nn.Module, group: list[Merged], point: Tensor | None) -> Tensor:
-        """Σ weight·ℓ over a micro-batch; its metrics are noted."""
+    def _loss(self, model: nn.Module, group: list[Merged], point: Tensor, counts: float) -> Tensor:
+        """Σ weight·ℓ over a micro-batch, times `counts`; its metrics are noted."""
         device = self.accelerator.device
         batch = pack([m.tree for m in group]).to(device)
         logps_C = batch.sum_by_completion(model(tree=batch))
         scored, examples = self._scored(group, logps_C, point)
         losses_E = self.objective.losses(scored)
         if not torch.isfinite(losses_E).all():
-            bad = [e.id for e, finite in zip(examples, torch.isfinite(losses_E).tolist(), strict=True) if not finite]
+            bad = [e for e, finite in zip(examples, torch.isfinite(losses_E).tolist(), strict=True) if not finite]
             raise FloatingPointError(
-                f"the loss is not finite at step {self.state.global_step + 1}, examples {', '.join(bad[:5])}: lower "
+                f"the loss is not finite at step {self.state.global_step + 1}, examples {self._names(bad)}: lower "
                 "learning_rate, or look at these examples. Nothing was saved after the last checkpoint"
             )
-        self._note(self.objective.metrics(scored, losses_E))
-        return (losses_E * scored.weight_E).sum()
+        for name, metric in self.objective.metrics(scored, losses_E).items():
+            self._sums[name].append(torch.stack([metric.total.float(), metric.number.float()]) * counts)
+        return (losses_E * scored.weight_E).sum() * counts
 
-    def _scored(self, group: list[Merged], logps_C: Tensor, point: Tensor | None) -> tuple[Scored, list[Example]]:
+    def _scored(self, group: list[Merged], logps_C: Tensor, point: Tensor) -> tuple[Scored, list[Example]]:
         device = logps_C.device
         examples = [e for m in group for e in m.examples]
         first, leaves = 0, []
@@ -279,21 +281,19 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             torch.tensor([[len(c) for c in e.tree.completions] for e in examples], device=device),
             torch.tensor([e.p for e in examples], device=device),
             torch.tensor([e.weight for e in examples], device=device),
-            torch.zeros((), device=device) if point is None else point,
+            point,
         ), examples
 
-    def _reference_point(self, examples: Sequence[Example]) -> Tensor | None:
-        """z₀ of the whole optimizer batch, over all processes."""
+    def _reference_point(self, examples: Sequence[Example]) -> Tensor:
+        """z₀ of the whole optimizer batch, over all processes; 0 where the method has none."""
+        none = torch.zeros((), device=self.accelerator.device)
         if self.objective.mismatched is None:
-            return None
-        pairs = [self._pairing[id(e)] for e in examples]
-        ratios = torch.zeros(2, device=self.accelerator.device)  # their sum, their number
-        for group in self._micro_batches(pairs):
-            scored, _ = self._scored(group, self._score(self._bare_model, [m.tree for m in group]), None)
-            here = scored.logratios_EK[:, 0]
-            ratios += torch.stack([here.sum(), here.new_tensor(len(here))])
-        ratios = self.accelerator.reduce(ratios, "sum")
-        return (ratios[0] / ratios[1]).clamp(min=0)
+            return none
+        total, number = none, none
+        for group, counts in self._shares([self._pairing[id(e)] for e in examples]):
+            scored, _ = self._scored(group, self._score(self._bare_model, [m.tree for m in group]), none)
+            total, number = total + counts * scored.logratios_EK.sum(), number + counts * len(scored.p_E)
+        return kl_reference_point(*self.accelerator.reduce(torch.stack([total, number]), "sum"))
 
     def _total(self, value: float) -> float:
         """The sum of a number over all processes."""
@@ -302,10 +302,6 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         return float(self.accelerator.reduce(torch.tensor(float(value), device=self.accelerator.device), "sum"))
 
     # ---- Metrics
-
-    def _note(self, metrics: dict[str, Metric]) -> None:
-        for name, metric in metrics.items():
-            self._sums[name].append(torch.stack([metric.total.float(), metric.number.float()]))
 
     def _means(self) -> dict[str, float]:
         """Means of what was noted since the last call, over all processes. A mean of nothing is left out."""
@@ -324,14 +320,22 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             logs = logs | self._means() | {"num_tokens": self.state.num_input_tokens_seen}
         super().log(logs, start_time)
 
-    def _clip_grad_norm(self, model):
-        norm = super()._clip_grad_norm(model)
-        if not torch.isfinite(torch.as_tensor(norm)):
+    def _get_grad_norm(self, model, grad_norm=None):
+        norm = super()._get_grad_norm(model, grad_norm)
+        scaled = (
+            self.accelerator.scaler is not None
+        )  # fp16: an infinite gradient lowers the scale, and the step is left out
+        if norm is not None and not scaled and not math.isfinite(norm):
             raise FloatingPointError(
-                f"the gradient is not finite at step {self.state.global_step + 1}: lower learning_rate. Nothing was "
-                "saved after the last checkpoint"
+                f"the gradient is not finite at step {self.state.global_step + 1}, among examples "
+                f"{self._names(self._drawn)}: lower learning_rate, or look at these examples. Nothing was saved after "
+                "the last checkpoint"
             )
         return norm
+
+    @staticmethod
+    def _names(examples: Sequence[Example], most: int = 5) -> str:
+        return ", ".join(e.id for e in examples[:most]) + (" …" if len(examples) > most else "")
 
     def floating_point_ops(self, inputs) -> int:
         """Not counted: packed batches have no `input_ids`."""
@@ -346,19 +350,21 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             raise ValueError("evaluate other data with `accord evaluate`: this trainer prepared its own eval_dataset")
         if not self.eval_examples:
             raise ValueError("there is no eval_dataset: give the trainer one")
+        began = time.time()
         self.prepare_references()
         training_sums, self._sums = self._sums, defaultdict(list)
+        was_training = self.model.training
         self.model.eval()
         mine = self.eval_examples[self.accelerator.process_index :: self.accelerator.num_processes]
         total = self._total(sum(map(self.objective.units, mine)))
         with torch.no_grad(), self.accelerator.autocast():
             point = self._reference_point(mine)
-            parts = [self._loss(self._bare_model, group, point) for group in self._micro_batches(mine)]
-            loss = self._total(float(sum(parts))) / total
-            means = self._means()
+            parts = [self._loss(self._bare_model, group, point, counts) for group, counts in self._shares(mine)]
+            means = {"loss": self._total(float(sum(parts))) / total, **self._means()}
+        self.model.train(was_training)
         self._sums = training_sums
-        self.model.train()
-        metrics = {f"{metric_key_prefix}_{k}": v for k, v in {"loss": loss, **means}.items()}
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
+        metrics |= speed_metrics(metric_key_prefix, began, num_samples=len(self.eval_examples))
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self._memory_tracker.stop_and_update_metrics(metrics)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
+from accord.trainers.refusals import check_arguments
+
 
 @dataclass
 class AccordConfig(TrainingArguments):
@@ -51,6 +53,7 @@ class AccordConfig(TrainingArguments):
         if self.bf16 and not torch.accelerator.is_available():
             self.use_cpu = True  # else Transformers refuses bf16 where it finds no GPU
         super().__post_init__()
+        check_arguments(self)
         for name in ("token_budget", "prompt_group_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: use 1 or more")

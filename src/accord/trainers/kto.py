@@ -66,32 +66,37 @@ def objective(config: KTOConfig) -> Objective:
         }
 
     def derived(means: dict[str, float]) -> dict[str, float]:
+        if not {"rewards/chosen", "rewards/rejected"} <= means.keys():  # all that was drawn was wanted, or nothing
+            return {}
         return {"rewards/margins": means["rewards/chosen"] - means["rewards/rejected"]}
 
     def mismatched(examples: Sequence[Example]) -> list[Example]:
-        return mismatch(examples, config.seed)
+        return mismatch(examples, config.seed, config.max_length)
 
     return Objective(losses, lambda example: 1.0, metrics, derived=derived, mismatched=mismatched)
 
 
-def mismatch(examples: Sequence[Example], seed: int) -> list[Example]:
+def mismatch(examples: Sequence[Example], seed: int, max_length: int | None = None) -> list[Example]:
     """For each example, its prompt with the completion of another prompt's example: y' of the KL estimate.
 
     Which one is decided by content and seed alone: not by the order of the data nor by the batch, so that data can be
-    shuffled, a batch of one has its estimate, and the reference's log-prob of the pair is computed once.
+    shuffled, a batch of one has its estimate, and the reference's log-prob of the pair is computed once. A pair that
+    is longer than `max_length` is cut at its end.
     """
-    ranked = sorted(examples, key=lambda e: stable_hash(seed, e.tree.prompt, e.tree.completions[0]))
-    pairs = {}
-    for place, example in enumerate(ranked):
-        others = (ranked[(place + step) % len(ranked)] for step in range(1, len(ranked)))
-        prompt = tuple(example.tree.prompt)
-        other = next((o for o in others if tuple(o.tree.prompt) != prompt), None)
-        if other is None:
-            raise ValueError(
-                "KTO's reference point needs completions of other prompts, but all examples have the same prompt: "
-                "add prompts"
-            )
-        pairs[id(example)] = Example(example.id, PromptTree(example.tree.prompt, [other.tree.completions[0]]))
+    ring = sorted(examples, key=lambda e: stable_hash(seed, e.tree.prompt, e.tree.completions[0]))
+    prompts = [tuple(example.tree.prompt) for example in ring]
+    if len(set(prompts)) < 2:
+        raise ValueError(
+            "KTO's reference point needs completions of other prompts, but all examples have the same prompt: "
+            "add prompts (also to eval_dataset)"
+        )
+    start = next(place for place in range(len(ring)) if prompts[place - 1] != prompts[place])
+    pairs: dict[int, Example] = {}
+    for place in range(start - 1, start - 1 - len(ring), -1):  # backwards, from where the prompt changes
+        if prompts[place] != prompts[place + 1]:
+            other = ring[place + 1].tree.completions[0]
+        room = None if max_length is None else max_length - len(prompts[place])
+        pairs[id(ring[place])] = Example(ring[place].id, PromptTree(ring[place].tree.prompt, [other[:room]]))
     return [pairs[id(example)] for example in examples]
 
 

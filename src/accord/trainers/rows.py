@@ -1,5 +1,6 @@
-"""TRL's row forms, brought to the one that a method reads."""
+"""TRL's row forms, brought to the one that a method reads. Every row has an `id`, for messages about it."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ TRUE, FALSE = {"true", "1", "1.0", "yes", "good", "desirable"}, {"false", "0", "
 def preference(row: Row) -> Iterator[dict[str, Any]]:
     """`prompt`, `chosen`, `rejected`; an implicit prompt is what both begin with."""
     _need(row, "chosen", "rejected")
-    if "prompt" in row:
+    if row.get("prompt") is not None:
+        _need(row, "prompt", "chosen", "rejected")
         yield dict(row)
         return
     chosen, rejected = row["chosen"], row["rejected"]
@@ -20,53 +22,74 @@ def preference(row: Row) -> Iterator[dict[str, Any]]:
     if isinstance(chosen, str) and shared:  # end the prompt at a word's end, so that no token straddles it
         shared = max(chosen.rfind(" ", 0, shared), chosen.rfind("\n", 0, shared) + 1, 0)
     if not shared:
-        raise ValueError(f"row {row.get('id', '?')}: chosen and rejected begin differently: give the prompt a column")
+        raise ValueError(f"row {row['id']}: chosen and rejected begin differently: give the prompt a column")
     yield {**row, "prompt": chosen[:shared], "chosen": chosen[shared:], "rejected": rejected[shared:]}
 
 
 def unpaired(row: Row) -> Iterator[dict[str, Any]]:
     """`prompt`, `completion`, and how desirable it is; a preference row gives two."""
-    if "chosen" in row and "completion" not in row:
+    if row.get("chosen") is not None and row.get("completion") is None:
         pair = next(preference(row))
-        p = float(pair.get("p_chosen", 1.0))
+        p = number(pair, "p_chosen", most=1)
         rest = {k: v for k, v in pair.items() if k not in ("chosen", "rejected", "p_chosen")}
         for side, desirable in (("chosen", p), ("rejected", 1 - p)):
-            yield rest | {"id": f"{row.get('id', '?')}/{side}", "completion": pair[side], "p_desirable": desirable}
+            yield rest | {"id": f"{row['id']}/{side}", "completion": pair[side], "p_desirable": desirable}
         return
     _need(row, "prompt", "completion")
-    if "p_desirable" not in row:
-        _need(row, "label")
+    if row.get("p_desirable") is None:
         row = {**row, "p_desirable": _desirable(row)}
     yield dict(row)
 
 
 def demonstration(row: Row) -> Iterator[dict[str, Any]]:
     """`prompt`, `completion`. Of `messages`, the last turn is what is learnt; of a plain `text`, all of it."""
-    if "messages" in row:
+    if row.get("messages") is not None:
+        _need(row, "messages")
         messages = row["messages"]
-        if len(messages) < 2 or messages[-1]["role"] != "assistant":
-            raise ValueError(f"row {row.get('id', '?')}: messages must end with an assistant's turn after another")
+        if isinstance(messages, str) or len(messages) < 2 or messages[-1]["role"] != "assistant":
+            raise ValueError(f"row {row['id']}: messages must end with an assistant's turn after another")
         yield {**row, "prompt": messages[:-1], "completion": messages[-1:]}
-    elif "text" in row:
+    elif row.get("text") is not None:
+        _need(row, "text")
         yield {**row, "prompt": "", "completion": row["text"]}
     else:
         _need(row, "prompt", "completion")
         yield dict(row)
 
 
+def number(row: Row, column: str, most: float = math.inf) -> float:
+    """A finite number from 0 to `most`; 1 where the row has none."""
+    value = row.get(column)
+    try:
+        found = 1.0 if value is None else float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if not (0 <= found <= most and math.isfinite(found)):
+        wanted = "0 or more" if most == math.inf else f"from 0 to {most:g}"
+        raise ValueError(f"row {row['id']}: {column} is {value!r}: use a number {wanted}")
+    return found
+
+
 def _need(row: Row, *names: str) -> None:
-    missing = [name for name in names if name not in row]
-    if missing:
-        raise ValueError(f"row {row.get('id', '?')}: no column {missing[0]!r} among {', '.join(row)}")
+    """Raises ValueError unless the columns are there and all texts, or all lists of messages."""
+    for name in names:
+        if name not in row:
+            raise ValueError(f"row {row['id']}: no column {name!r} among {', '.join(row)}")
+        value = row[name]
+        messages = isinstance(value, list | tuple) and all(isinstance(m, Mapping) and "role" in m for m in value)
+        if not (isinstance(value, str) or messages):
+            raise ValueError(f"row {row['id']}: {name} is {value!r:.60}: use a text or a list of messages")
+        if isinstance(value, str) != isinstance(row[names[0]], str):
+            raise ValueError(f"row {row['id']}: {names[0]} and {name} differ: use texts or lists of messages for both")
 
 
 def _desirable(row: Row) -> float:
+    if "label" not in row:
+        raise ValueError(f"row {row['id']}: no column 'label' or 'p_desirable' among {', '.join(row)}")
     label = row["label"]
     text = str(label).strip().lower()
     if text in TRUE | FALSE:
         return float(text in TRUE)
     if isinstance(label, float) and 0 <= label <= 1:
         return label
-    raise ValueError(
-        f"row {row.get('id', '?')}: label is {label!r}: use true or false (or p_desirable between 0 and 1)"
-    )
+    raise ValueError(f"row {row['id']}: label is {label!r}: use true or false (or p_desirable between 0 and 1)")

@@ -36,3 +36,15 @@ class SFTTrainer(AccordTrainer):
     """
 
     method = Method(SFTConfig, ("completion",), "", rows.demonstration, objective)
+
+    def __init__(
+        self,
+        model,
+        args: SFTConfig | None = None,
+        data_collator: None = None,
+        train_dataset=None,
+        eval_dataset=None,
+        processing_class=None,
+        **named,
+    ):
+        super().__init__(model, None, args, data_collator, train_dataset, eval_dataset, processing_class, **named)
