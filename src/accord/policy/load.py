@@ -40,7 +40,10 @@ def load_tokenizer(
     if (config := _adapter_config(folder)) and not (folder / "tokenizer_config.json").is_file():
         return load_tokenizer(_base_of(folder, config), trust_remote_code=trust_remote_code)
     gguf = _gguf(name_or_path)
-    place = str(unpacked_tokenizer(gguf)) if gguf else _place(name_or_path, revision)
+    if (folder / "tokenizer_config.json").is_file():
+        place = str(folder)
+    else:
+        place = str(unpacked_tokenizer(gguf)) if gguf else _place(name_or_path, revision)
     tokenizer = _quick_tokenizer(Path(place))
     if tokenizer is None:
         from transformers import AutoTokenizer
