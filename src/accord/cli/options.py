@@ -133,6 +133,7 @@ NOT_HERE = {
     "ignore_bias_buffers": "it was a workaround that Accord does not need",
     "ld_alpha": "length desensitization is not there yet",
     "lora_task_type": "it is always CAUSAL_LM",
+    "loss_type": "sft has one loss, −log π(completion | prompt)",
     "loss_weights": "one loss_type at a time",
     "model_init_kwargs": "use dtype, model_revision, load_in_4bit, load_in_8bit",
     "packing": _PACKED,

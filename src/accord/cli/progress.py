@@ -80,7 +80,7 @@ class ShowProgress(TrainerCallback):
         self.figures: dict[str, str] = {}
 
     def before(self, what: str, done: int, total: int) -> None:
-        """What comes before the first step: tokenising, the reference's pass. Without a terminal, a line if it is long."""
+        """What comes before the first step: tokenising, the reference's pass. Without a terminal, a line if slow."""
         if self.console.quiet:
             return
         if not self.console.is_terminal:

@@ -1,6 +1,6 @@
 """What `accord sft`, `dpo` and `kto` do: options → data → snapshot → model → trainer → run folder → report."""
 
-import json
+import os
 import shlex
 import shutil
 import time
@@ -18,8 +18,10 @@ from rich.console import Console
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 from transformers.utils.logging import disable_progress_bar
 
-from accord.cli.arguments import Arguments, parse
+from accord.cli.arguments import Arguments
+from accord.cli.beginning import read_options, resolved, starting_point
 from accord.cli.options import ModelOptions
+from accord.cli.processes import start_all
 from accord.cli.progress import Keeper, ShowProgress
 from accord.cli.training_data import COLUMNS, rows_for
 from accord.exchange.snapshot import Snapshot, read_snapshot, write_snapshot
@@ -27,7 +29,6 @@ from accord.feedback import AccordError
 from accord.policy.load import Policy, load_policy
 from accord.report import write_report
 from accord.runs import Run
-from accord.trainers.checkpoint import last_checkpoint
 
 T = TypeVar("T")
 
@@ -47,15 +48,19 @@ def train(method: Method, argv: Sequence[str]) -> None:
         from accord.cli.training_help import show_help
 
         return show_help(method.name, method.summary, method.config, everything=bool(asked - {"--help", "-h"}))
+    start_all([method.name, *argv])
     warnings.filterwarnings("ignore", category=FutureWarning)  # what other libraries will change one day
-    options = read_options(method, argv)
+    try:
+        options = read_options(method.name, method.config, argv)
+    except (AccordError, ValueError):
+        if os.environ.get("RANK", "0") != "0":  # the first process says it for all
+            raise typer.Exit(1) from None
+        raise
     state, folder = PartialState(), Path(options.config.output_dir)
     console = Console(stderr=True, highlight=False, quiet=not state.is_main_process)
 
-    checkpoint = starting_point(folder, options)
-    snapshot = on_main(state, lambda: prepare(method, folder, options, checkpoint, argv, console)) or read_snapshot(
-        folder / "data"
-    )
+    checkpoint = on_main(state, lambda: starting_point(folder, options))
+    snapshot = on_main(state, lambda: prepare(method, folder, options, checkpoint, argv, console))
     shown = ShowProgress(method.name.upper(), console)
     disable_progress_bar()  # Transformers' own, for each file that it writes
     trainer = assemble(method, options, load(options.model), snapshot, shown)
@@ -76,78 +81,6 @@ def train(method: Method, argv: Sequence[str]) -> None:
     if trainer.eval_dataset is not None and not evaluated(trainer):
         figures |= trainer.evaluate()
     on_main(state, lambda: finish(run, figures, options, console))
-    return None
-
-
-def read_options(method: Method, argv: Sequence[str]) -> Arguments:
-    """The options; those of a resumed run are what it began with, where nothing else is said.
-
-    Raises AccordError where a resumed run would go on with other settings than it began with.
-    """
-    defaults = _defaults(method.name)
-    options = parse(method.config, argv, **defaults)
-    if not options.run.resume:
-        return options
-    folder = Path(options.config.output_dir)
-    if not (folder / "run.json").is_file():
-        raise AccordError(f"{folder}: there is no run to resume; leave out --resume to begin one")
-    run = Run.open(folder)
-    before = {key: value for key, value in run.info.get("given", {}).items() if key not in FREE}
-    options = parse(method.config, argv, **(defaults | before))
-    now, then = resolved(options), run.config()
-    for key in options.given:
-        if key not in FREE and key in then and now[key] != then[key]:
-            raise AccordError(
-                f"--resume: {key} is {now[key]} here and was {then[key]} when the run began; a resumed run keeps its "
-                "settings (for other ones, choose another output_dir)"
-            )
-    return options
-
-
-#: What may be said anew when a run is resumed, because it does not change what is learnt up to any step.
-FREE = {
-    "resume", "overwrite_output_dir", "output_dir", "resume_from_checkpoint", "report_html", "use_cpu", "disable_tqdm",
-    "num_train_epochs", "max_steps", "save_strategy", "save_steps", "save_total_limit", "report_to", "run_name",
-    "eval_strategy", "eval_steps", "logging_strategy", "logging_steps", "logging_first_step", "dataset_name", "project",
-    "log_level", "per_device_eval_batch_size", "token_budget", "dataloader_num_workers", "activation_checkpointing",
-    "gradient_checkpointing",
-}  # fmt: skip
-
-
-def _defaults(method: str) -> dict[str, Any]:
-    """The project's model and runs folder inside a project, else `runs/METHOD` here."""
-    from accord.cli.project import find_project
-
-    try:
-        project = find_project()
-    except AccordError:
-        return {"output_dir": f"runs/{method}"}
-    model = project.model
-    local = project.root / model
-    return {
-        "output_dir": str(project.runs / method),
-        "model_name_or_path": str(local) if local.is_dir() else model,
-    }
-
-
-def starting_point(folder: Path, options: Arguments) -> str | None:
-    """The checkpoint to go on from, None for a fresh run. Raises AccordError where neither can be."""
-    if options.config.resume_from_checkpoint:
-        return str(options.config.resume_from_checkpoint)
-    if options.run.resume:
-        checkpoint = last_checkpoint(folder)
-        if checkpoint is None:
-            raise AccordError(f"{folder}: no whole checkpoint to resume from; begin again with --overwrite_output_dir")
-        return str(checkpoint)
-    if folder.is_file():
-        raise AccordError(f"{folder}: a file; output_dir is a folder")
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if there and not options.run.overwrite_output_dir:
-        remedy = "--resume goes on with it, --overwrite_output_dir deletes it" if "run.json" in there else ""
-        what = "holds a run" if "run.json" in there else f"is not empty ({', '.join(there[:3])} …)"
-        raise AccordError(f"{folder}: {what}; {remedy or 'choose another output_dir'}")
-    if there and "run.json" not in there:
-        raise AccordError(f"{folder}: holds files but no run, so it is not deleted; choose another output_dir")
     return None
 
 
@@ -252,12 +185,6 @@ def dataset(snapshot: Snapshot, split: str) -> Dataset | None:
     return Dataset.from_list([{key: row[key] for key in columns if key in row} for row in snapshot.rows(split)])
 
 
-def resolved(options: Arguments) -> dict[str, Any]:
-    """Every option as it came out, as JSON."""
-    settings = {**vars(options.model), **vars(options.data), **vars(options.run), **options.config.to_dict()}
-    return json.loads(json.dumps(settings, default=str))
-
-
 def summary(trainer: Trainer, snapshot: Snapshot, metrics: Mapping[str, float], seconds: float) -> dict[str, Any]:
     """The figures of a finished training: what it took, and the last values that were logged."""
     last: dict[str, Any] = {}
@@ -283,16 +210,17 @@ def finish(run: Run, figures: Mapping[str, Any], options: Arguments, console: Co
     console.print(f"  measure:  accord evaluate {folder}\n  talk:     accord chat {folder}")
 
 
-def on_main(state: PartialState, work: Callable[[], T]) -> T | None:
-    """`work()` on the main process while the others wait; where it fails, all stop, and only the main one says why."""
-    result: T | None = None
+def on_main(state: PartialState, work: Callable[[], T]) -> T:
+    """What `work()` gives on the main process, for all; where it fails, all stop, and only the main one says why."""
+    result: Any = None
     failure: Exception | None = None
     if state.is_main_process:
         try:
             result = work()
         except Exception as error:
             failure = error
-    failed = broadcast_object_list([failure is not None])[0] if state.num_processes > 1 else failure is not None
+    failed, result = broadcast_object_list([failure is not None, result])
+    state.wait_for_everyone()
     if failure is not None:
         raise failure
     if failed:

@@ -23,7 +23,7 @@ OFTEN = (
     "output_dir", "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size",
     "gradient_accumulation_steps", "bf16", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm",
     "optim", "seed", "eval_strategy", "eval_steps", "save_strategy", "save_steps", "save_total_limit",
-    "logging_steps", "report_to", "run_name", "use_cpu", "train_sampling_strategy", "resume_from_checkpoint",
+    "logging_steps", "report_to", "run_name", "use_cpu", "train_sampling_strategy",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def page(method: str, summary: str, config_class: type, everything: bool = False
     model = fields(ModelOptions)
     lora = [f for f in model if f.name.startswith(("lora_", "use_"))]
     own = [f for name, f in config.items() if name not in inherited]
+    own.sort(key=lambda f: f.name not in vars(config_class)["__annotations__"])  # the method's before what all have
     sections: dict[str, Iterable[Field]] = {
         "Data": fields(DataOptions),
         "Model": [f for f in model if f not in lora],
@@ -64,21 +65,18 @@ def _head(method: str, summary: str) -> list[Any]:
         f"{command} --dataset_name {data} --model_name_or_path MODEL --use_peft": "your own model, with LoRA",
         f"accelerate launch --num_processes 2 -m {command} --config FILE.yaml": "several processes",
     }
-    table = Table.grid(padding=(0, 3))
-    for line, what in examples.items():
-        table.add_row(Text(line, "cyan"), Text(what, "dim"))
+    lines = [Text.assemble((f"  # {what}\n", "dim"), (f"  {line}", "cyan")) for line, what in examples.items()]
     usage = Text.assemble(("Usage: ", "bold"), f"{command} [--config FILE.yaml …] [--key value …]\n\n{summary}\n")
-    note = "A config file is flat YAML, `key: value`, with the names below; --key and --no_key switch on and off.\n"
-    return [usage, Text("Examples", "bold"), Padding(table, (0, 0, 1, 2)), Text(note)]
+    note = "\nA config file is flat YAML, `key: value`, with the names below. What the command line says counts."
+    return [usage, Text("Examples", "bold"), *lines, Text(note)]
 
 
 def _section(title: str, rows: Iterable[Field]) -> list[Any]:
     table = Table.grid(padding=(0, 2))
-    table.add_column(width=30, overflow="fold")
-    table.add_column(width=16, overflow="fold")
+    table.add_column(width=34, overflow="fold")
     table.add_column(ratio=1)
     for f in rows:
-        table.add_row(Text(f"--{f.name}", "cyan"), Text(_default(f), "dim"), Text(_about(f)))
+        table.add_row(Text.assemble((f"--{f.name} ", "cyan"), (_default(f), "dim")), Text(_about(f)))
     return [Text(f"\n{title}", "bold"), Padding(table, (0, 0, 0, 2))]
 
 
