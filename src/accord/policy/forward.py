@@ -11,6 +11,7 @@ with the right ones. All other calls, `generate` among them, work as before.
 
 import functools
 import logging
+import sys
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
@@ -20,34 +21,42 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+from transformers.masking_utils import AttentionMaskInterface, eager_mask, sdpa_mask
 
-from accord.policy.gate import Choice, Layout, active_dropout, choose, choose_for
+from accord.policy.gate import Choice, Layout, choose, choose_for
 from accord.tree import TreeBatch, expand, pack, target_logps
 from accord.tree.attention import tree_attention
 from accord.tree.head import CHUNK
 
 log = logging.getLogger(__name__)
 
-#: The attention implementation's name. It must not contain `sdpa`, `flash` or `flex`: those trigger capability checks.
-ATTENTION = "accord_tree"
 #: Transformers passes a 4-D mask on unchanged, to full and to sliding layers: tree attention needs none.
 NO_MASK_SHAPE = (1, 1, 1, 1)
 
 
-def _attend(module, q, k, v, attention_mask, scaling=None, dropout=0.0, softcap=None, segments=None, **kwargs):
+def _attend(plain, module, q, k, v, attention_mask, segments=None, **kwargs):
     """Transformers' attention interface: q [1, H, T, D], k and v [1, K, T, D] -> [1, T, H, D]."""
     if segments is None:
-        return sdpa_attention_forward(module, q, k, v, attention_mask, scaling=scaling, dropout=dropout, **kwargs)
-    scaling = q.shape[-1] ** -0.5 if scaling is None else scaling
-    softcap = getattr(module, "attn_logit_softcapping", None) if softcap is None else softcap
+        return plain(module, q, k, v, attention_mask, **kwargs)
+    scale = kwargs.get("scaling") or q.shape[-1] ** -0.5
     dtype = torch.get_autocast_dtype(q.device.type) if torch.is_autocast_enabled(q.device.type) else v.dtype
     q, k, v = (x[0].transpose(0, 1).to(dtype) for x in (q, k, v))
-    return tree_attention(q, k, v, segments, scaling, softcap)[None], None
+    return tree_attention(q, k, v, segments, scale, kwargs.get("softcap"))[None], None
 
 
-AttentionInterface.register(ATTENTION, _attend)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+def _own_eager(module, *args, **kwargs):
+    return sys.modules[type(module).__module__].eager_attention_forward(module, *args, **kwargs)
+
+
+#: What an attention implementation of ours does in calls without a tree: how it attends, and its mask. A name must not
+#: contain `sdpa`, `flash` or `flex`: those trigger capability checks.
+PLAIN: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "accord_tree": (sdpa_attention_forward, sdpa_mask),
+    "accord_tree_eager": (_own_eager, eager_mask),  # families that SDPA cannot serve (Gemma 2's softcap)
+}
+for _name, (_plain, _mask) in PLAIN.items():
+    AttentionInterface.register(_name, functools.partial(_attend, _plain))
+    AttentionMaskInterface.register(_name, _mask)
 
 
 def causal_lm(model: Any) -> Any:
@@ -61,32 +70,36 @@ def install(model: nn.Module, layout: Layout | None = None) -> Choice:
     layout  forces one (tests, measurements); None lets the gate decide
     """
     inner = causal_lm(model)
-    choice = choose(inner.config) if layout is None else Choice(layout, "asked for")
-    if choice.layout is Layout.TREE and active_dropout(model) > 0:
-        choice = Choice(Layout.PACKED, f"dropout is {active_dropout(model):g} and samples of it cannot be shared")
+    choice = choose(inner) if layout is None else Choice(layout, "asked for")
     if choice.layout is not Layout.PADDED:
-        inner.set_attn_implementation(ATTENTION)
-    level = logging.INFO if choice.layout is Layout.TREE else logging.WARNING
-    log.log(level, "prompts are laid out as %r%s", choice.layout.value, f": {choice.reason}" if choice.reason else "")
-    inner.accord_choice = choice
+        inner.set_attn_implementation("accord_tree" if inner._supports_sdpa else "accord_tree_eager")
+    inner.accord_choice, inner.accord_said = choice, set()
+    _say(inner, choice)
     if not hasattr(inner, "accord_plain_forward"):
         plain = inner.accord_plain_forward = inner.forward
-        inner.forward = MethodType(functools.wraps(plain)(_forward), inner)
+        inner.forward = MethodType(_with_trees(getattr(plain, "__func__", plain)), inner)
     return choice
 
 
-def _forward(self, *args, tree: TreeBatch | None = None, **kwargs):
-    if tree is None:
-        return self.accord_plain_forward(*args, **kwargs)
-    choice = choose_for(tree.trees, self.config, self.accord_choice)
-    if choice != self.accord_choice:
-        _log_once(f"{choice.reason}: {choice.layout.value}")
-    return LAYOUTS[choice.layout](self, tree)
+def _with_trees(plain):
+    @functools.wraps(plain)  # generate() and Trainer read the signature
+    def forward(self, *args, tree: TreeBatch | None = None, **kwargs):
+        if tree is None:
+            return self.accord_plain_forward(*args, **kwargs)
+        choice = choose_for(tree.trees, self.config, self.accord_choice)
+        _say(self, choice)
+        return LAYOUTS[choice.layout](self, tree)
+
+    return forward
 
 
-@functools.cache
-def _log_once(message: str) -> None:
-    log.warning(message)
+def _say(model, choice: Choice) -> None:
+    """Logs a layout, once a model."""
+    if choice not in model.accord_said:
+        model.accord_said.add(choice)
+        level = logging.INFO if choice.layout is Layout.TREE else logging.WARNING
+        why = f": {choice.reason}" if choice.reason else ""
+        log.log(level, "prompts are laid out as %r%s", choice.layout.value, why)
 
 
 def _tree(self, batch: TreeBatch) -> Tensor:

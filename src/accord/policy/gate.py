@@ -9,7 +9,6 @@ gradient. Everything else is padded: a model that reads position_ids, masks or w
 wrong without a sound.
 """
 
-import logging
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -17,8 +16,6 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from accord.tree import PromptTree
-
-log = logging.getLogger(__name__)
 
 
 class Layout(StrEnum):
@@ -55,10 +52,17 @@ class Choice(NamedTuple):
     reason: str = ""
 
 
-def choose(config) -> Choice:
-    """The layout that models of this configuration bear in general."""
+def choose(model: nn.Module) -> Choice:
+    """The layout that a Transformers model bears in general."""
+    config: Any = model.config
     if config.model_type not in FLAT_FAMILIES:
         return Choice(Layout.PADDED, f"model type {config.model_type!r} has not been shown to bear packing")
+    if (p := attention_dropout(model)) > 0:
+        return Choice(Layout.PADDED, f"attention dropout is {p:g}, which packed attention does not draw")
+    if (p := dropout(model)) > 0:
+        return Choice(Layout.PACKED, f"dropout is {p:g}, and one sample of it cannot serve several completions")
+    if getattr(config, "router_jitter_noise", 0) > 0:
+        return Choice(Layout.PACKED, "its experts' noise cannot serve several completions")
     if getattr(config, "output_router_logits", False):
         return Choice(Layout.PACKED, "its experts' balancing loss counts each token, so prompts are not shared")
     return Choice(Layout.TREE)
@@ -66,11 +70,21 @@ def choose(config) -> Choice:
 
 def choose_for(trees: Sequence[PromptTree], config, general: Choice) -> Choice:
     """The layout for these trees: `general`, unless a path is longer than the model's attention window."""
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    longest = max(tree.longest for tree in trees)
-    if general.layout is not Layout.PADDED and window is not None and longest > window:
-        return Choice(Layout.PADDED, f"a path of {longest} tokens exceeds the attention window of {window}")
-    return general
+    if general.layout is Layout.PADDED or (width := window(config)) is None:
+        return general
+    if max(tree.longest for tree in trees) <= width:
+        return general
+    return Choice(Layout.PADDED, f"a prompt with its completion exceeds the attention window of {width} tokens")
+
+
+def window(config) -> int | None:
+    """How many tokens the layer with the shortest view sees, itself included; None where all see everything."""
+    if not getattr(config, "use_sliding_window", True):
+        return None
+    declares_layers = hasattr(type(config), "layer_types")  # Mistral's may be given some, and does not read them
+    if declares_layers and "sliding_attention" not in config.layer_types:
+        return None
+    return getattr(config, "sliding_window", None)
 
 
 def tokens(tree: PromptTree, layout: Layout) -> int:
@@ -82,11 +96,15 @@ def tokens(tree: PromptTree, layout: Layout) -> int:
     return tree.longest * len(tree.completions)
 
 
-def active_dropout(model: nn.Module) -> float:
-    """The largest dropout probability in the model, in modules and in attention's configuration."""
-    modules = (m.p for m in model.modules() if isinstance(m, nn.modules.dropout._DropoutNd))
-    attention = (getattr(m, "attention_dropout", 0.0) for m in model.modules())
-    return max((float(p) for p in (*modules, *attention) if isinstance(p, int | float)), default=0.0)
+def attention_dropout(model: nn.Module) -> float:
+    """The largest probability of dropping an attention weight: a number on a layer, or (GPT-2) a module in it."""
+    found = (getattr(m, name, 0.0) for m in model.modules() for name in ("attention_dropout", "attn_dropout"))
+    return max(float(getattr(each, "p", each)) for each in found)
+
+
+def dropout(model: nn.Module) -> float:
+    """The largest dropout probability among the model's modules, adapters included."""
+    return max((m.p for m in model.modules() if isinstance(m, nn.modules.dropout._DropoutNd)), default=0.0)
 
 
 def disable_dropout(model: nn.Module) -> None:

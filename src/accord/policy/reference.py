@@ -22,7 +22,7 @@ def weights_hash(parameters: Iterable[tuple[str, Tensor]]) -> str:
     for name, value in parameters:
         local = value.to_local() if hasattr(value, "to_local") else value
         digest.update(f"{name} {tuple(local.shape)} {local.dtype};".encode())
-        digest.update(memoryview(local.detach().contiguous().cpu().flatten().view(torch.uint8).numpy()))
+        digest.update(local.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
