@@ -8,8 +8,20 @@ import torch
 from accord.policy.forward import causal_lm
 from accord.trainers import DPOConfig, DPOTrainer, SFTConfig
 from conftest import make_tiny_llama
-from training_kit import KINDS, demonstrations, farthest, log_sigmoid, losses, make, pairs, plain_logps, quick, train
-from training_kit import unpaired, weights
+from training_kit import (
+    KINDS,
+    demonstrations,
+    farthest,
+    log_sigmoid,
+    losses,
+    make,
+    pairs,
+    plain_logps,
+    quick,
+    train,
+    unpaired,
+    weights,
+)
 
 ALL = sorted(KINDS)
 SGD = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}

@@ -14,7 +14,7 @@ from conftest import make_tiny_llama
 gc.collect()
 gc.freeze()
 
-WORDS = "tea sun hill river of a the small bright cold under moss lamp".split()
+WORDS = ["tea", "sun", "hill", "river", "of", "a", "the", "small", "bright", "cold", "under", "moss", "lamp"]
 
 
 class Kind(NamedTuple):

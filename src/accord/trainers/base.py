@@ -92,6 +92,8 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         if not isinstance(model, nn.Module):
             model, loaded_tokenizer, _ = load_policy(model, trainable=True)
             processing_class = processing_class or loaded_tokenizer
+        if processing_class is None and not model.config._name_or_path:
+            raise ValueError("processing_class: the model was not loaded from anywhere, so give its tokenizer")
         self.tokenizer = processing_class or load_tokenizer(model.config._name_or_path)
         self.objective = self.method.objective(args)
         self.progress, self.ref_model = progress, ref_model
@@ -149,6 +151,11 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             rank=self.accelerator.process_index,
             processes=processes,
         )
+        if not len(batches):
+            raise ValueError(
+                f"{len(self.train_examples)} train examples are less than one batch of {batches.size}: leave out "
+                "dataloader_drop_last, or lower per_device_train_batch_size"
+            )
         return EpochLoader(self.train_examples, batch_sampler=batches, collate_fn=list)
 
     def _micro_batches(self, examples: Sequence[Example]) -> list[list[Merged]]:
@@ -378,6 +385,8 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         Raises RuntimeError if not one trainable weight changed, FloatingPointError if the loss or gradient is not
         finite.
         """
+        if not self.train_examples:
+            raise ValueError("there is no train_dataset: give the trainer one")
         self.prepare_references()
         before = self._trainable_hash()
         steps = self.state.global_step

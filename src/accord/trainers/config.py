@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
+from accord.policy.encode import TRUNCATIONS
+from accord.policy.gate import Layout
 from accord.trainers.refusals import check_arguments
 
 
@@ -57,8 +59,15 @@ class AccordConfig(TrainingArguments):
         for name in ("token_budget", "prompt_group_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: use 1 or more")
-        if self.train_sampling_strategy not in ("random", "sequential"):
-            raise ValueError(
-                f"train_sampling_strategy is {self.train_sampling_strategy!r}: use random or sequential "
-                "(packing leaves nothing for grouping by length to save)"
-            )
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: use {', '.join(choices[:-1])} or {choices[-1]}")
+        if self.max_length is not None and self.max_length < 2:
+            raise ValueError(f"max_length is {self.max_length}: use 2 or more, or None for no limit")
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "layout": ("auto", *Layout),
+    "truncation_mode": tuple(TRUNCATIONS),
+    "train_sampling_strategy": ("random", "sequential"),  # packing leaves nothing for grouping by length to save
+}
