@@ -15,9 +15,9 @@ log = logging.getLogger(__name__)
 
 #: Most tokens taken of a prompt and of a completion: the padded way computes eight such pieces.
 PIECE = 64
-#: Mean difference in nats a token that rounding explains, by the precision of the computation. On SmolLM2-135M and
-#: hh-rlhf, rounding gives 2e-6 in fp32 and 0.04 in bf16, and attention that forgets the tree 0.8 and more.
-TOLERANCE = {torch.float32: 5e-3, torch.float16: 0.03, torch.bfloat16: 0.2}
+#: Root mean square of the differences, in nats a token, that rounding explains in the precision of the computation. On
+#: SmolLM2-135M and hh-rlhf it is 3e-6 in fp32 and 0.05 in bf16; with attention that forgets the tree, 1.2 and more.
+TOLERANCE = {torch.float32: 5e-3, torch.float16: 0.02, torch.bfloat16: 0.15}
 
 
 def verify(model: nn.Module, trees: Sequence[PromptTree]) -> Choice:
@@ -37,7 +37,7 @@ def verify(model: nn.Module, trees: Sequence[PromptTree]) -> Choice:
     with torch.no_grad():
         ours_N, truth_N = (LAYOUTS[layout](inner, batch) for layout in (choice.layout, Layout.PADDED))
     model.train(was_training)
-    difference = (ours_N - truth_N).abs().mean().item()
+    difference = (ours_N - truth_N).square().mean().sqrt().item()
     tolerance = TOLERANCE[precision(inner)]
     if not difference <= tolerance:  # so written, NaN disagrees
         log.warning(
