@@ -66,13 +66,9 @@ def test_filters_keep_these_tokens_in_proportion(decoding, kept):
 
 
 def test_a_wide_nucleus_is_found_beyond_the_first_look():
-    logits = torch.zeros(2000)
-    logits[:3] = 0.5
-    assert (frequencies(Decoding(top_p=0.999), logits, 50_000) > 0).sum() == 2000  # equal ones at the edge all stay
-    logits = torch.linspace(1, 0, 2000)
-    p = logits.softmax(-1)
-    seen = frequencies(Decoding(top_p=0.9), logits, 50_000) > 0
-    assert seen.nonzero().max() == (p.cumsum(0) < 0.9).sum()
+    logits = torch.linspace(1, 0, 600)
+    seen = frequencies(Decoding(top_p=0.9), logits, 20_000) > 0
+    assert seen.nonzero().max() == (logits.softmax(-1).cumsum(0) < 0.9).sum() > 256
 
 
 def test_log_probs_are_those_of_the_tempered_distribution_before_filters():

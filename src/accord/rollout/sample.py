@@ -83,7 +83,8 @@ class Sampler:
         ends = model.generation_config.eos_token_id
         ends = tokenizer.eos_token_id if ends is None else ends
         self.ends = frozenset([ends] if isinstance(ends, int) else ends or [])
-        self._why_not: str | None = None
+        self._why_not: str | None = None  # found out when first asked
+        self._said: set[str] = set()
 
     def sample(
         self,
@@ -150,15 +151,13 @@ class Sampler:
     def _slots_fit(self, longest: list[int], new: int) -> bool:
         if self._why_not is None:
             self._why_not = why_not_slots(self.model, longest)
-            if self._why_not:
-                log.warning("sampling with generate(), which is slower: %s", self._why_not)
-        if self._why_not:
-            return False
         width = window(causal_lm(self.model).config)
-        if width is not None and len(longest) + new > width:
-            log.warning("sampling with generate(), which is slower: texts exceed the attention window of %d", width)
-            return False
-        return True
+        narrow = width is not None and len(longest) + new - 1 > width  # nothing looks at the last token
+        reason = self._why_not or (f"texts exceed the attention window of {width}" if narrow else "")
+        if reason and reason not in self._said:
+            self._said.add(reason)
+            log.warning("sampling with generate(), which is slower: %s", reason)
+        return not reason
 
     def _in_slots(
         self, waiting: deque[_Row], decoding: Decoding, length: int, max_rows: int, prefill_tokens: int

@@ -150,17 +150,20 @@ def sampling(model: Any) -> Iterator[None]:
     Entered for each step alone: between two steps the caller has the model, and may be training it.
     """
     config, training = causal_lm(model).config, model.training
-    before = config._attn_implementation
-    config._attn_implementation = "accord_slots"
-    if training:
-        model.eval()
+    ours: dict[str, Any] = {"_attn_implementation": "accord_slots"}
+    if getattr(config, "output_router_logits", False):
+        ours["output_router_logits"] = False  # the balancing loss that would follow cannot be had without its mask
+    before = {name: getattr(config, name) for name in ours}
+    for name, value in ours.items():
+        setattr(config, name, value)
+    model.train(False)
     try:
         with torch.inference_mode():
             yield
     finally:
-        config._attn_implementation = before
-        if training:
-            model.train()
+        for name, value in before.items():
+            setattr(config, name, value)
+        model.train(training)
 
 
 def prefill(model: Any, prompts: Sequence[Sequence[int]]) -> Cache:
