@@ -82,13 +82,13 @@ def quick(config: type, folder, **changes):
 def make(kind: str, folder, tokenizer, *, model=None, lora=False, rows=12, given=None, **changes):
     """A trainer of `kind`. `given` goes to the trainer, `changes` to its configuration."""
     method = KINDS[kind]
+    adapter = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
     return method.trainer(
         model=make_tiny_llama(tokenizer) if model is None else model,
         args=quick(method.config, folder, **changes),
         train_dataset=method.rows(rows) if isinstance(rows, int) else rows,
         processing_class=tokenizer,
-        peft_config=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM") if lora else None,
-        **(given or {}),
+        **({"peft_config": adapter} if lora else {}) | (given or {}),
     )
 
 

@@ -20,7 +20,7 @@ def whole(checkpoint: Path) -> bool:
     """Whether every file of the manifest is there, in its full length."""
     try:
         sizes = json.loads((checkpoint / MANIFEST).read_text())["files"]
-        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+        return bool(sizes) and all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
@@ -101,4 +101,6 @@ class AtomicCheckpoints(Trainer):
             resume_from_checkpoint = str(found)
         elif resume_from_checkpoint and not whole(Path(resume_from_checkpoint)):
             raise ValueError(f"{resume_from_checkpoint}: not a whole checkpoint: resume from another, or start anew")
+        if resume_from_checkpoint and not any(Path(resume_from_checkpoint).glob("rng_state*")):
+            raise ValueError(f"{resume_from_checkpoint}: saved with save_only_model, so there is nothing to resume from")
         return super().train(resume_from_checkpoint or None, *args, **kwargs)

@@ -1,0 +1,188 @@
+"""A run that was killed and resumed ends, bit for bit, where it would have ended."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
+from peft import LoraConfig
+from safetensors.torch import load_file
+from transformers import TrainerCallback
+
+from accord.trainers.checkpoint import STAGING, last_checkpoint
+from training_kit import KINDS, farthest, make, train, weights
+
+ROWS = 10  # with batches of 4: steps of 4, 4 and 2 examples, so that epochs end within and without a checkpoint
+EPOCHS = {"num_train_epochs": 3, "rows": ROWS, "save_strategy": "steps", "save_steps": 2}
+STEPS = 9
+
+
+class Killed(Exception):
+    """As good as a kill: nothing after it is done."""
+
+
+class Kill(TrainerCallback):
+    """Ends a run within a step: its gradients are there, its optimizer has not seen them."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        if state.global_step + 1 == self.step:
+            raise Killed
+
+
+def logged(trainer):
+    """What was logged at every step, but for the times that it took."""
+    return [
+        {key: value for key, value in record.items() if "runtime" not in key and "per_second" not in key}
+        for record in trainer.state.log_history
+        if "train_loss" not in record
+    ]
+
+
+def killed(step, kind, folder, tokenizer, given=None, **changes):
+    """A run that is killed in a step, and what resumes it with a fresh model amid other random numbers."""
+    given = given or {}
+    dying = make(kind, folder, tokenizer, given=given | {"callbacks": [Kill(step)]}, **changes)
+    with pytest.raises(Killed):
+        dying.train()
+    torch.manual_seed(step)
+    random.seed(step)
+    resumed = make(kind, folder, tokenizer, given=given, **changes)
+    resumed.train(resume_from_checkpoint=True)
+    return resumed
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+def test_killed_within_any_step(kind, lora, tmp_path, byte_tokenizer):
+    whole = train(kind, tmp_path / "whole", byte_tokenizer, lora=lora, **EPOCHS)
+    assert whole.state.global_step == STEPS
+    for step in (3, 4, 9):
+        resumed = killed(step, kind, tmp_path / str(step), byte_tokenizer, lora=lora, **EPOCHS)
+        assert farthest(weights(resumed), weights(whole)) == 0
+        assert logged(resumed) == logged(whole)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token_budget": 64},
+        {"optim": "adamw_torch", "lr_scheduler_type": "cosine", "warmup_steps": 3},
+        {"gradient_checkpointing": True},
+        {"layout": "padded"},
+        {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
+        {"save_strategy": "epoch"},
+        {"bf16": True},
+    ],
+)
+def test_whatever_the_settings(changes, tmp_path, byte_tokenizer):
+    settings = EPOCHS | changes
+    whole = train("kto", tmp_path / "whole", byte_tokenizer, **settings)
+    resumed = killed(5, "kto", tmp_path / "killed", byte_tokenizer, **settings)
+    assert farthest(weights(resumed), weights(whole)) == 0
+
+
+def test_with_dropout_in_the_adapter(tmp_path, byte_tokenizer):
+    """The random numbers go on where they were."""
+    adapter = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.3)
+    given = {"peft_config": adapter}
+    whole = train("dpo", tmp_path / "whole", byte_tokenizer, given=given, **EPOCHS)
+    for step in (4, 5):
+        resumed = killed(step, "dpo", tmp_path / str(step), byte_tokenizer, given=given, **EPOCHS)
+        assert farthest(weights(resumed), weights(whole)) == 0
+
+
+def test_with_evaluation_in_between(tmp_path, byte_tokenizer):
+    for kind in ("dpo", "kto"):
+        given = {"eval_dataset": KINDS[kind].rows(4)}
+        settings = EPOCHS | {"eval_strategy": "steps", "eval_steps": 2}
+        whole = train(kind, tmp_path / kind, byte_tokenizer, given=given, **settings)
+        resumed = killed(6, kind, tmp_path / f"{kind}-killed", byte_tokenizer, given=given, **settings)
+        assert farthest(weights(resumed), weights(whole)) == 0
+        assert logged(resumed) == logged(whole)
+
+
+def test_a_run_made_longer_goes_on(tmp_path, byte_tokenizer):
+    """Same schedule (constant), more epochs: as if it had been meant from the start."""
+    settings = EPOCHS | {"lr_scheduler_type": "constant"}
+    whole = train("dpo", tmp_path / "whole", byte_tokenizer, **settings)
+    train("dpo", tmp_path, byte_tokenizer, **(settings | {"num_train_epochs": 2}))
+    longer = make("dpo", tmp_path, byte_tokenizer, **settings)
+    longer.train(resume_from_checkpoint=True)
+    assert farthest(weights(longer), weights(whole)) == 0
+
+
+def test_the_reference_is_the_model_before_training_also_after_resuming(tmp_path, byte_tokenizer):
+    """Even where the cache was lost: the model is scored before the checkpoint is loaded into it."""
+    whole = train("dpo", tmp_path / "whole", byte_tokenizer, **EPOCHS)
+    with pytest.raises(Killed):
+        make("dpo", tmp_path, byte_tokenizer, given={"callbacks": [Kill(6)]}, **EPOCHS).train()
+    resumed = make("dpo", tmp_path, byte_tokenizer, reference_cache=str(tmp_path / "empty"), **EPOCHS)
+    resumed.train(resume_from_checkpoint=True)
+    assert farthest(weights(resumed), weights(whole)) == 0
+
+
+# ---- kill -9
+
+
+def train_or_resume(kind, folder, tokenizer, lora):
+    """What a person does after every kill: the same again, from the last checkpoint where there is one."""
+    trainer = make(kind, folder, tokenizer, lora=lora, **(EPOCHS | {"save_steps": 1}))
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder / "run") is not None)
+    trainer.save_model(str(folder / "final"))
+
+
+def in_a_process(work, *args) -> int:
+    """`work(*args)` in a forked process, which ends without the parent's clean-up."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work(*args)
+        os._exit(0)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        os._exit(1)
+
+
+def until_a_moment(run, draw: random.Random):
+    """Waits for a random moment: any time, or as soon as a checkpoint is being written."""
+    if draw.random() < 0.5:
+        return time.sleep(draw.uniform(0, 0.4))
+    size, deadline = draw.randrange(1, 10), time.monotonic() + 1
+    while time.monotonic() < deadline:
+        if len(list(run.glob(f"{STAGING}/*/*"))) >= size:
+            return None
+    return None
+
+
+@pytest.mark.parametrize(("kind", "lora"), [("dpo", False), ("kto", True), ("sft", True)])
+def test_kill_nine(kind, lora, tmp_path, byte_tokenizer):
+    """Killed by the system at random moments, some of them while a checkpoint is written."""
+    whole = train(kind, tmp_path / "whole", byte_tokenizer, lora=lora, **EPOCHS)
+    whole.save_model(str(tmp_path / "expected"))
+    draw, kills, partial = random.Random(f"{kind}{lora}"), 0, 0
+    for _ in range(60):
+        child = in_a_process(train_or_resume, kind, tmp_path, byte_tokenizer, lora)
+        if kills < 6:
+            until_a_moment(tmp_path / "run", draw)
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        partial += (tmp_path / "run" / STAGING).exists()
+        if os.WIFSIGNALED(status):
+            kills += 1
+            continue
+        assert os.waitstatus_to_exitcode(status) == 0
+        if kills >= 6:
+            break
+    name = "adapter_model.safetensors" if lora else "model.safetensors"
+    ended, expected = (load_file(tmp_path / folder / name) for folder in ("final", "expected"))
+    assert farthest(ended, expected) == 0
+    assert kills == 6
+    assert partial > 0
