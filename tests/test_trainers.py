@@ -32,7 +32,8 @@ SGD = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}
 
 @pytest.mark.parametrize("kind", ALL)
 def test_the_same_weights_whatever_the_token_budget(kind, tmp_path, byte_tokenizer):
-    runs = [train(kind, tmp_path, byte_tokenizer, token_budget=budget) for budget in (64, 512, 100_000)]
+    """With plain SGD: Adam divides by the root of gradients that are next to nothing, and so by their rounding."""
+    runs = [train(kind, tmp_path, byte_tokenizer, token_budget=budget, **SGD) for budget in (64, 512, 100_000)]
     for run in runs[1:]:
         assert losses(run) == pytest.approx(losses(runs[0]), abs=1e-5)
         assert farthest(weights(run), weights(runs[0])) < 1e-5

@@ -46,13 +46,14 @@ def encode(
     """
     if truncation_mode not in TRUNCATIONS:
         raise ValueError(f"truncation_mode is {truncation_mode!r}: use one of {', '.join(TRUNCATIONS)}")
+    begin = [i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None][:1]
     rows = iter(rows)
     while some := list(islice(rows, BATCH)):
         texts = [text for row in some for text in _render(row, tokenizer, completions)]
         ids = iter(_tokenise(texts, tokenizer))
         for _ in some:
             prompt, *full = (next(ids) for _ in range(1 + len(completions)))
-            yield _tree(prompt, full, max_length, truncation_mode)
+            yield _tree(prompt, full, begin, max_length, truncation_mode)
 
 
 def _render(row, tokenizer, completions) -> Iterator[tuple[str, bool]]:
@@ -81,12 +82,12 @@ def _tokenise(texts: list[tuple[str, bool]], tokenizer) -> list[list[int]]:
     return out
 
 
-def _tree(prompt: list[int], full: list[list[int]], max_length: int | None, truncation_mode: str) -> Encoded:
+def _tree(prompt: list[int], full: list[list[int]], begin: list[int], max_length, truncation_mode: str) -> Encoded:
     shared = min(_common(prompt, each) for each in full)
-    if shared == 0:  # a tokenizer without BOS and an empty prompt: the first token is the root
-        shared = 1 if len({each[0] for each in full if each}) == 1 else 0
-    mismatched = max(len(prompt) - shared, 0)
-    root, leaves = full[0][:shared], [each[shared:] for each in full]
+    mismatched = len(prompt) - shared
+    if shared == 0 and len({each[0] for each in full if each}) == 1:
+        shared = 1  # an empty prompt and a tokenizer without BOS: nothing predicts the first token, as in TRL
+    root, leaves = full[0][:shared] or begin, [each[shared:] for each in full]
     before = len(root) + sum(map(len, leaves))
     if max_length is not None:
         root, leaves = TRUNCATIONS[truncation_mode](root, leaves, max_length)

@@ -23,10 +23,11 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, eager_mask, sdpa_mask
 
+from accord.policy import norm
 from accord.policy.gate import Choice, Layout, choose, choose_for
 from accord.tree import TreeBatch, expand, pack, target_logps
 from accord.tree.attention import tree_attention
-from accord.tree.head import CHUNK
+from accord.tree.head import chunk_size
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ def install(model: nn.Module, layout: Layout | None = None) -> Choice:
     choice = choose(inner) if layout is None else Choice(layout, "asked for")
     if choice.layout is not Layout.PADDED:
         inner.set_attn_implementation("accord_tree" if inner._supports_sdpa else "accord_tree_eager")
+        norm.install(inner)
     inner.accord_choice, inner.accord_said = choice, set()
     _say(inner, choice)
     if not hasattr(inner, "accord_plain_forward"):
@@ -149,7 +151,7 @@ def _head(self, hidden_TD: Tensor, source_N: Tensor, target_N: Tensor) -> Tensor
         logits = head(hidden)
         return _of_logits(logits if softcap is None else softcap * torch.tanh(logits / softcap), target)
 
-    pieces = zip(hidden.split(CHUNK), target_N.split(CHUNK), strict=True)
+    pieces = zip(*(x.split(chunk_size(self.config.vocab_size)) for x in (hidden, target_N)), strict=True)
     return torch.cat([checkpoint(piece, *each, use_reentrant=False) for each in pieces])
 
 

@@ -18,7 +18,7 @@ PIECE = 64
 #: How far rounding may move log-probs (root mean square), relative to how much they vary from token to token, by the
 #: precision of the computation. On SmolLM2-135M and hh-rlhf it is 1e-6 in fp32 and 0.02 in bf16; with attention that
 #: forgets the tree, 0.5 and more.
-TOLERANCE = {torch.float32: 2e-3, torch.float16: 9e-3, torch.bfloat16: 0.07}
+TOLERANCE = {torch.float64: 2e-3, torch.float32: 2e-3, torch.float16: 9e-3, torch.bfloat16: 0.07}
 #: Nats that they are taken to vary at least: a model that has learnt nothing finds all tokens as likely.
 LEAST_SPREAD = 0.1
 

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
-#: Logits of this many tokens exist at a time (times the vocabulary). Larger multiplies faster, smaller needs less room.
-CHUNK = 512
-#: Within a chunk, normalised this many rows at a time: small enough to stay in the processor's cache.
+#: Logits that exist at a time: 64 Mi, 128 MB in bf16. Fewer, larger chunks multiply faster.
+LOGITS = 2**26
+#: Within a chunk, normalised this many rows at a time on a CPU: small enough to stay in its cache.
 ROWS = 16
 
 
 def target_logps(
-    hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, bias_V: Tensor | None = None, chunk: int = CHUNK
+    hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, bias_V: Tensor | None = None, chunk: int | None = None
 ) -> Tensor:
     r"""log softmax(h Wᵀ + b)[target] for each of N tokens, in fp32.
 
@@ -23,8 +23,14 @@ def target_logps(
 
     hidden_ND   in the dtype that the product shall have (autocast does not reach into this function)
     weight_VD   the output embedding; cast to hidden's dtype where they differ. Its gradient is summed in fp32
+    chunk       tokens at a time; None for as many as `LOGITS` allows
     """
-    return _TargetLogps.apply(hidden_ND, weight_VD, bias_V, target_N, chunk)
+    return _TargetLogps.apply(hidden_ND, weight_VD, bias_V, target_N, chunk or chunk_size(len(weight_VD)))
+
+
+def chunk_size(vocabulary: int) -> int:
+    """How many tokens' logits exist at a time."""
+    return max(LOGITS // vocabulary, 1)
 
 
 class _TargetLogps(torch.autograd.Function):
@@ -37,37 +43,37 @@ class _TargetLogps(torch.autograd.Function):
             for rows in _chunks(len(logits), ROWS if logits.device.type == "cpu" else chunk):
                 normal = torch.log_softmax(logits[rows].float(), -1)
                 logps[here][rows] = normal.gather(1, target[here][rows, None])[:, 0]
-        ctx.save_for_backward(hidden, weight, bias, target)
+        ctx.save_for_backward(hidden, weight, bias, target, w)
         ctx.chunk = chunk
         return logps
 
     @staticmethod
     def backward(ctx, grad):
-        hidden, weight, bias, target = ctx.saved_tensors
-        w = weight.to(hidden.dtype)
+        hidden, weight, bias, target, w = ctx.saved_tensors
         need_hidden, need_weight, need_bias = ctx.needs_input_grad[:3]
-        d_hidden = torch.empty_like(hidden) if need_hidden else None
-        d_weight = torch.zeros_like(weight, dtype=torch.float32) if need_weight else None
-        d_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and need_bias else None
         scale = grad.to(hidden.dtype)[:, None]
+        scaled = scale * hidden
+        d_hidden = torch.empty_like(hidden) if need_hidden else None
+        d_weight = d_bias = None
         for here in _chunks(len(hidden), ctx.chunk):
-            h, g, t = hidden[here], scale[here], target[here]
-            p = torch.softmax(_logits(h, w, bias), -1)
+            g = scale[here]
+            p = torch.softmax(_logits(hidden[here], w, bias), -1)
             if d_hidden is not None:
-                d_hidden[here] = g * (w[t] - p @ w)
-            if d_weight is not None:
-                d_weight -= p.T @ (g * h)
-                d_weight.index_add_(0, t, (g * h).float())
-            if d_bias is not None:
-                d_bias -= (p.T @ g)[:, 0].float()
-                d_bias.index_add_(0, t, g[:, 0].float())
-        return (
-            d_hidden,
-            d_weight.to(weight.dtype) if d_weight is not None else None,
-            d_bias.to(bias.dtype) if d_bias is not None else None,
-            None,
-            None,
-        )
+                torch.sub(w[target[here]], p @ w, out=d_hidden[here]).mul_(g)
+            if need_weight:
+                d_weight = _plus(d_weight, p.T @ -scaled[here])
+            if bias is not None and need_bias:
+                d_bias = _plus(d_bias, (p.T @ -g)[:, 0])
+        if d_weight is not None:
+            d_weight = d_weight.index_add_(0, target, scaled.float()).to(weight.dtype)
+        if d_bias is not None:
+            d_bias = d_bias.index_add_(0, target, scale[:, 0].float()).to(bias.dtype)
+        return d_hidden, d_weight, d_bias, None, None
+
+
+def _plus(total: Tensor | None, part: Tensor) -> Tensor:
+    """A running sum in fp32."""
+    return part.float() if total is None else total.add_(part)
 
 
 def _chunks(length: int, size: int):
