@@ -22,12 +22,14 @@ from typing import Any
 from rows import default_data, fitting
 from tables import write_docs
 
+from accord.policy.gguf import embedded_gguf, unpacked_model
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 UNITS = {"sft": "examples/s", "dpo": "pairs/s", "kto": "examples/s"}
 LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "target_modules": "all-linear"}
 MAX_LENGTH = 512
-LOSS_STEPS, LOSS_BATCH = 8, 8
+LOSS_STEPS, LOSS_BATCH = 8, 4
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,8 @@ class Work:
 class Bench:
     """Runs workers, and remembers where the model, the rows and the scratch files are."""
 
-    def __init__(self, scratch: Path, data: Path) -> None:
-        from accord.policy.gguf import embedded_gguf, unpacked_model
-
-        self.scratch, self.data = scratch, data
-        self.model = str(unpacked_model(embedded_gguf()))
+    def __init__(self, scratch: Path, data: Path, model: str) -> None:
+        self.scratch, self.data, self.model = scratch, data, model
 
     def rows(self, method: str, count: int) -> Path:
         """The first `count` rows that fit whole into MAX_LENGTH, so that neither tool cuts or drops any."""
@@ -222,14 +221,15 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["dpo", "kto"], choices=list(UNITS))
     parser.add_argument("--modes", nargs="+", default=["full", "lora"], choices=["full", "lora"])
     parser.add_argument("--dtypes", nargs="+", default=["bf16"], choices=["bf16", "fp32"])
-    parser.add_argument("--steps", type=int, default=8, help="optimizer steps of a timed run")
+    parser.add_argument("--steps", type=int, default=4, help="optimizer steps of a timed run")
     parser.add_argument("--batch", type=int, default=16, help="examples in an optimizer step")
     parser.add_argument("--repeats", type=int, default=2, help="turns: Accord, TRL, Accord, TRL …")
-    parser.add_argument("--tries", type=int, default=2, help="steps of each trial of a TRL setting")
+    parser.add_argument("--tries", type=int, default=1, help="steps of each trial of a TRL setting")
     parser.add_argument("--micro", type=int, help="do not try: TRL's per_device_train_batch_size")
     parser.add_argument("--checkpointing", action="store_true", help="with --micro: TRL's gradient_checkpointing")
     parser.add_argument("--quick", action="store_true", help="2 steps, 1 turn, no trials: does it run?")
     parser.add_argument("--data", type=Path, default=default_data(), help="hh-rlhf's harmless-base.jsonl.gz")
+    parser.add_argument("--model", help="a folder, to try the bench itself on; default: SmolLM2")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--write-docs", action="store_true", help="only write docs/benchmarks.md from the results")
     asked = parser.parse_args()
@@ -239,7 +239,7 @@ def main() -> None:
     if asked.quick:
         asked.steps, asked.repeats, setting = 2, 1, setting or Setting(8, checkpointing=False)
     with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(Path(scratch), asked.data)
+        bench = Bench(Path(scratch), asked.data, asked.model or str(unpacked_model(embedded_gguf())))
         for method, mode, dtype in product(asked.methods, asked.modes, asked.dtypes):
             note(f"{method} {mode} {dtype}")
             work = Work(method, mode, dtype, asked.steps, asked.batch)

@@ -23,10 +23,8 @@ from accord.runs import Run
 SHOWN = {
     "loss": ("loss", "{:.4f}"),
     "rewards/margins": ("margin", "{:+.3f}"),
-    "rewards/accuracies": ("accuracy", "{:.2f}"),
-    "kl": ("kl", "{:.3f}"),
-    "eval_loss": ("held-out loss", "{:.4f}"),
-    "eval_rewards/accuracies": ("held-out accuracy", "{:.2f}"),
+    "rewards/accuracies": ("acc", "{:.2f}"),
+    "kl": ("kl", "{:.2f}"),
 }
 
 
@@ -77,7 +75,6 @@ class ShowProgress(TrainerCallback):
         self.task = TaskID(0)
         self.began = time.perf_counter()
         self.pace = Pace(0)
-        self.figures: dict[str, str] = {}
 
     def before(self, what: str, done: int, total: int) -> None:
         """What comes before the first step: tokenising, the reference's pass. Without a terminal, a line if slow."""
@@ -85,7 +82,7 @@ class ShowProgress(TrainerCallback):
             return
         if not self.console.is_terminal:
             if done == total and time.perf_counter() - self.began > 10:
-                self.console.print(f"{what}: {total:,}")
+                self.console.print(f"{what}: done")
             return
         if self.bar is None or self.bar.tasks[0].description != what:
             self.stop()
@@ -109,12 +106,12 @@ class ShowProgress(TrainerCallback):
         if self.console.is_terminal:
             columns = (
                 TextColumn("{task.description}", style="bold"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=None),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[figures]}"),
                 _Left(),
             )
-            self.bar = Progress(*columns, console=self.console)
+            self.bar = Progress(*columns, console=self.console, expand=True)
             self.bar.start()
             self.task = self.bar.add_task(
                 self.title, total=state.max_steps, completed=state.global_step, figures="", left=None
@@ -127,17 +124,18 @@ class ShowProgress(TrainerCallback):
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs: Any):
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
-        figures = {name: form.format(logs[key]) for key, (name, form) in SHOWN.items() if key in logs}
+        held_out = "eval_loss" in logs
+        prefix = "eval_" if held_out else ""
+        figures = {name: form.format(logs[prefix + key]) for key, (name, form) in SHOWN.items() if prefix + key in logs}
         if "num_tokens" in logs and (speed := self.pace.tokens_a_second(logs["num_tokens"])):
-            figures["tokens/s"] = f"{speed:,.0f}"
-        self.figures |= figures
-        if self.bar:
-            text = "  ".join(f"{name} {value}" for name, value in self.figures.items())
+            figures["tok/s"] = f"{speed:,.0f}"
+        text = "  ".join(f"{name} {value}" for name, value in figures.items())
+        if self.bar and not held_out:
             self.bar.update(self.task, figures=text)
-        else:
-            text = "  ".join(f"{name} {value}" for name, value in figures.items())
-            step = f"{state.global_step:>{len(str(state.max_steps))}}/{state.max_steps}"
-            self.console.print(f"step {step}  {text}  {clock(self.pace.left(state))}", soft_wrap=True)
+            return
+        step = f"{state.global_step:>{len(str(state.max_steps))}}/{state.max_steps}"
+        rest = "held out" if held_out else f"{clock(self.pace.left(state))} left"
+        self.console.print(f"step {step}  {text}  {rest}", soft_wrap=True)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self.stop()
@@ -150,9 +148,9 @@ class ShowProgress(TrainerCallback):
 
 
 def clock(seconds: float | None) -> str:
-    """`4:05 left`, `1:02:03 left`; nothing where it is not known."""
+    """`4:05`, `1:02:03`; `-:--` where it is not known."""
     if seconds is None:
-        return ""
+        return "-:--"
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02} left" if hours else f"{minute}:{second:02} left"
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
