@@ -102,5 +102,5 @@ class AtomicCheckpoints(Trainer):
         elif resume_from_checkpoint and not whole(Path(resume_from_checkpoint)):
             raise ValueError(f"{resume_from_checkpoint}: not a whole checkpoint: resume from another, or start anew")
         if resume_from_checkpoint and not any(Path(resume_from_checkpoint).glob("rng_state*")):
-            raise ValueError(f"{resume_from_checkpoint}: saved with save_only_model, so there is nothing to resume from")
+            raise ValueError(f"{resume_from_checkpoint}: saved with save_only_model, so nothing can resume from it")
         return super().train(resume_from_checkpoint or None, *args, **kwargs)

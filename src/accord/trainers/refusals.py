@@ -2,6 +2,7 @@
 in silence."""
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
@@ -57,6 +58,10 @@ def check_arguments(args: TrainingArguments) -> None:
         log.warning("%s does nothing: %s", name, NEEDLESS[name])
     if getattr(args.accelerator_config, "split_batches", False):
         raise ValueError("split_batches is not supported: per_device_train_batch_size counts what each process takes")
+    if os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_PORT" in os.environ and args.world_size == 1:
+        log.warning(
+            "`accelerate launch --cpu` starts one process unless MPI does; for more: torchrun --nproc-per-node N"
+        )
 
 
 def check_construction(trainer: type, others: Mapping[str, Any]) -> None:

@@ -1,0 +1,99 @@
+"""Two processes compute what one does: with unequal shares, and with batches smaller than their number."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from training_kit import KINDS, farthest, make
+
+#: Examples of very different lengths, cut into many micro-batches: one process has more of them than the other. The
+#: last optimizer batch is a single example, so that one process has none.
+SETTINGS = {
+    "rows": 9,
+    "token_budget": 64,
+    "num_train_epochs": 2,
+    "optim": "sgd",
+    "learning_rate": 0.1,
+    "save_strategy": "steps",
+    "save_steps": 3,
+    "eval_strategy": "epoch",
+}
+BATCH = 4
+
+
+def run(kind: str, folder: Path, processes: int, resume: bool = False, **changes) -> None:
+    """Trains and leaves the final weights and the log."""
+    from conftest import byte_tokenizer
+
+    tokenizer = byte_tokenizer._get_wrapped_function()() if processes > 1 else changes.pop("tokenizer")
+    given = {"eval_dataset": KINDS[kind].rows(3)[:1] if kind != "kto" else KINDS[kind].rows(3)}
+    settings = SETTINGS | changes | {"per_device_train_batch_size": BATCH // processes}
+    trainer = make(kind, folder, tokenizer, given=given, **settings)
+    trainer.train(resume_from_checkpoint=resume)
+    trainer.save_model(str(folder / "final"))
+    if trainer.is_world_process_zero():
+        (folder / "log.json").write_text(json.dumps(trainer.state.log_history))
+
+
+def launch(folder: Path, *jobs) -> None:
+    """Runs `jobs` one after the other in two processes, started by torchrun (gloo)."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        __file__, str(folder), json.dumps(jobs),
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    launch(
+        folder,
+        ["dpo", "dpo", {}],
+        ["kto", "kto", {}],
+        ["sft", "sft", {"lora": True}],
+        ["stopped", "kto", {"max_steps": 3, "lr_scheduler_type": "constant"}],
+        ["stopped", "kto", {"lr_scheduler_type": "constant", "resume": True}],
+        ["straight", "kto", {"lr_scheduler_type": "constant"}],
+    )
+    return folder
+
+
+def log(folder: Path) -> list[dict]:
+    """What was logged but for the times that it took."""
+    records = json.loads((folder / "log.json").read_text())
+    assert "train_loss" in records.pop()
+    return [{k: v for k, v in r.items() if "runtime" not in k and "per_second" not in k} for r in records]
+
+
+@pytest.mark.parametrize(("kind", "changes"), [("dpo", {}), ("kto", {}), ("sft", {"lora": True})])
+def test_two_processes_are_as_one(kind, changes, two, tmp_path, byte_tokenizer):
+    run(kind, tmp_path, 1, tokenizer=byte_tokenizer, **changes)
+    one, both = log(tmp_path), log(two / kind)
+    assert len(one) == len(both) == 6 + 2
+    for alone, together in zip(one, both, strict=True):
+        assert alone.keys() == together.keys()
+        assert together == pytest.approx(alone, abs=2e-5)
+    (weights,) = [p.name for p in (tmp_path / "final").glob("*.safetensors")]
+    ends = [load_file(folder / "final" / weights) for folder in (tmp_path, two / kind)]
+    assert farthest(*ends) < 1e-5
+
+
+def test_two_processes_resume_to_where_they_would_have_ended(two):
+    ends = [load_file(two / name / "final" / "model.safetensors") for name in ("stopped", "straight")]
+    assert farthest(*ends) == 0
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    base, jobs = Path(sys.argv[1]), json.loads(sys.argv[2])
+    for name, kind, changes in jobs:
+        run(kind, base / name, 2, **changes)
