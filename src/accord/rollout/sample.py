@@ -133,6 +133,25 @@ class Sampler:
             text = self.tokenizer.decode(row.tokens, skip_special_tokens=True)
             yield Sampled(row.prefix.prompt, row.sample, row.tokens, text, row.logps, row.tokens[-1] in self.ends)
 
+    def stream(self, prompt: Question, *, max_new_tokens: int = 512, seed: int = 0, **decoding: Any) -> Iterator[str]:
+        """One completion's text, piece by piece as it is written. `decoding` as for `sample`, which says the same."""
+        tokens = self.prompt_ids(prompt)
+        if not self._slots_fit(tokens, max_new_tokens):
+            settings = {"max_new_tokens": max_new_tokens, "seed": seed, **decoding}
+            yield from (sampled.text for sampled in self.sample([tokens], **settings))
+            return
+        rule, slots, live = Decoding(**decoding), Slots(rows=1), list[_Row]()
+        row = _Row(_Prefix(0, tokens), 0, sample_key(seed, 0, 0))
+        self._admit(slots, live, deque([row]), len(tokens))
+        shown = ""
+        while not self._ended(row, max_new_tokens):
+            self._step(slots, live, rule)
+            text = self.tokenizer.decode(row.tokens, skip_special_tokens=True)
+            if text.endswith("\ufffd") and not self._ended(row, max_new_tokens):
+                continue  # half a character: the next token may complete it
+            yield text[len(shown) :]
+            shown = text
+
     def prompt_ids(self, prompt: Question) -> list[int]:
         """A prompt's token ids; messages end with the template's opening of an answer. ValueError if there are none."""
         if isinstance(prompt, str):
@@ -162,26 +181,32 @@ class Sampler:
     def _in_slots(
         self, waiting: deque[_Row], decoding: Decoding, length: int, max_rows: int, prefill_tokens: int
     ) -> Iterator[_Row]:
-        live: list[_Row] = []
-        slots = Slots(min(max_rows, len(waiting)))
+        slots, live = Slots(min(max_rows, len(waiting))), list[_Row]()
         while waiting or live:
-            while waiting and len(live) < slots.rows:
-                if (prefix := waiting[0].prefix).cache is None and len(prefix.tokens) > 1:
-                    self._prefill(waiting, prefill_tokens)
-                if prefix.cache is not None:
-                    slots.place(len(live), prefix.cache, prefix.row, len(prefix.tokens) - 1)
-                live.append(waiting.popleft())
-                if not waiting or waiting[0].prefix is not prefix:
-                    prefix.cache = None  # its last row has begun
+            self._admit(slots, live, waiting, prefill_tokens)
             self._step(slots, live, decoding)
             for i in reversed(range(len(live))):
-                row = live[i]
-                if row.tokens[-1] in self.ends or len(row.tokens) == length:
+                if self._ended(row := live[i], length):
                     last = live.pop()
                     if i < len(live):
                         slots.move(len(live), i)
                         live[i] = last
                     yield row
+
+    def _ended(self, row: _Row, length: int) -> bool:
+        return len(row.tokens) == length or (bool(row.tokens) and row.tokens[-1] in self.ends)
+
+    def _admit(self, slots: Slots, live: list[_Row], waiting: deque[_Row], prefill_tokens: int) -> None:
+        """Begins as many waiting rows as there is room for, with their prompt's keys and values."""
+        while waiting and len(live) < slots.rows:
+            prefix = waiting[0].prefix
+            if prefix.cache is None and len(prefix.tokens) > 1:
+                self._prefill(waiting, prefill_tokens)
+            if prefix.cache is not None:
+                slots.place(len(live), prefix.cache, prefix.row, len(prefix.tokens) - 1)
+            live.append(waiting.popleft())
+            if not waiting or waiting[0].prefix is not prefix:
+                prefix.cache = None  # its last row has begun
 
     def _prefill(self, waiting: deque[_Row], budget: int) -> None:
         """Computes the first few prompts that wait: as many as `budget` tokens hold, at least one."""
