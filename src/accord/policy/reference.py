@@ -6,6 +6,7 @@ nothing else has to be loaded, and with a pretrained adapter it is that adapter,
 """
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,7 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from accord.policy.forward import causal_lm
 from accord.tree import PromptTree
+
+#: Settings of a model on which no log-prob depends; nor on token ids' names, or what Transformers keeps for itself.
+ASIDE = {"architectures", "dtype", "transformers_version", "use_cache", "output_router_logits"}
 
 
 def weights_hash(parameters: Iterable[tuple[str, Tensor]]) -> str:
@@ -27,9 +32,17 @@ def weights_hash(parameters: Iterable[tuple[str, Tensor]]) -> str:
 
 
 def reference_hash(model: nn.Module) -> str:
-    """The weights that stand for the reference: with a fresh LoRA adapter, those of the base without it."""
-    adapter = fresh_adapter(model)
-    return weights_hash((n, p) for n, p in model.named_parameters() if not (adapter and "lora_" in n))
+    """20 hex digits that stand for the reference: its weights, and the settings that say what is done with them. A
+    fresh LoRA adapter changes nothing yet, so a model that has one gets the hash of its base."""
+    settings = causal_lm(model).config.to_dict()
+    telling = {k: v for k, v in settings.items() if not k.startswith("_") and not k.endswith("_token_id")}
+    telling = {k: v for k, v in telling.items() if k not in ASIDE}
+    named: Iterable[tuple[str, Tensor]] = model.named_parameters()
+    if fresh_adapter(model):
+        base = ((name.removeprefix("base_model.model."), p) for name, p in named if "lora_" not in name)
+        named = ((name.replace(".base_layer.", "."), p) for name, p in base)
+    text = json.dumps(telling, sort_keys=True, default=str) + weights_hash(named)
+    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
 
 def fresh_adapter(model: nn.Module) -> bool:
@@ -87,7 +100,10 @@ def reference_logps(
         keys = [key(tree.prompt, completion) for tree in trees for completion in tree.completions]
         found = cache.get(keys)
         if len(found) < len(set(keys)):
-            computed = dict(zip(keys, score(trees).tolist(), strict=True))
+            values = score(trees)
+            if not torch.isfinite(values).all():
+                raise FloatingPointError("the reference gives log-probs that are not finite: look at its weights")
+            computed = dict(zip(keys, values.tolist(), strict=True))
             cache.put({k: v for k, v in computed.items() if k not in found})
             found = computed | found
         known |= found

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 
 from accord.policy.encode import encode
 from accord.policy.forward import causal_lm, install
+from accord.policy.gate import tokens
 from accord.tree import PromptTree, cut, pack
 
 #: Tokens in one forward, unless told otherwise.
 TOKEN_BUDGET = 4096
+#: Rows are cut into forwards within blocks of this many, so that many of them take no longer than in proportion.
+BLOCK = 512
 
 
 def score_trees(model: nn.Module, trees: Sequence[PromptTree]) -> Tensor:
@@ -39,18 +42,22 @@ def score_rows(
 
     progress is called with the number of rows done.
     """
-    if not hasattr(causal_lm(model), "accord_choice"):
+    inner = causal_lm(model)
+    if not hasattr(inner, "accord_choice"):
         install(model)
     encoded = list(encode(rows, tokenizer, completions, max_length=max_length, truncation_mode=truncation_mode))
     scores = np.full((len(encoded), len(completions)), np.nan)
     kept = [(i, e.tree) for i, e in enumerate(encoded) if e.tree is not None]
+    blocks = (kept[start : start + BLOCK] for start in range(0, len(kept), BLOCK))
+    layout = inner.accord_choice.layout
+    groups = (group for block in blocks for group in cut(block, lambda item: tokens(item[1], layout), token_budget))
     device = next(model.parameters()).device.type
     precision = torch.autocast(device, torch.bfloat16) if bf16 else nullcontext()
     was_training = model.training
     model.eval()
     done = len(encoded) - len(kept)
     with torch.inference_mode(), precision:
-        for group in cut(kept, lambda item: len(item[1]), token_budget):
+        for group in groups:
             values = score_trees(model, [tree for _, tree in group]).view(len(group), -1).cpu().numpy()
             scores[[i for i, _ in group]] = values
             done += len(group)
