@@ -7,7 +7,6 @@ micro-batches by tokens and normalises the loss over the optimizer batch and all
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -30,7 +29,7 @@ from accord.trainers.adapter import with_adapter
 from accord.trainers.checkpoint import AtomicCheckpoints
 from accord.trainers.config import AccordConfig
 from accord.trainers.examples import EpochLoader, Example, Merged, OptimizerBatches, merge
-from accord.trainers.objective import Method, Objective, Scored
+from accord.trainers.objective import Means, Method, Objective, scored
 from accord.trainers.prepare import examples_of
 from accord.trainers.refusals import check_construction
 from accord.tree import PromptTree, cut, pack
@@ -76,20 +75,8 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         progress: Callable[[str, int, int], None] = lambda what, done, total: None,
         **others,
     ):
-        check_construction(type(self), {"data_collator": data_collator, **others})
         args = self.method.config("trainer_output") if args is None else args
-        if not isinstance(args, self.method.config):
-            raise TypeError(
-                f"args is a {type(args).__name__}: {type(self).__name__} takes a {self.method.config.__name__}"
-            )
-        if ref_model is not None and not isinstance(ref_model, nn.Module):
-            raise TypeError(
-                f"ref_model is a {type(ref_model).__name__}: pass a model, or None for the policy as it stands"
-            )
-        if args.n_gpu > 1:
-            raise ValueError(
-                f"{args.n_gpu} GPUs in one process: start with `accelerate launch`, or set CUDA_VISIBLE_DEVICES"
-            )
+        check_construction(type(self), ref_model, args, {"data_collator": data_collator, **others})
         if not isinstance(model, nn.Module):
             model, loaded_tokenizer, _ = load_policy(model, trainable=True)
             processing_class = processing_class or loaded_tokenizer
@@ -121,9 +108,9 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             return [] if dataset is None else examples_of(dataset, name, self.method, self.tokenizer, args, progress)
 
         self.train_examples, self.eval_examples = examples(train_dataset, "train"), examples(eval_dataset, "eval")
-        self.references: dict[bytes, float] = {}
+        self.references: dict[bytes, float] | None = None
         self._pairing: dict[int, Example] = {}
-        self._sums: dict[str, list[Tensor]] = defaultdict(list)
+        self._means = Means()
         super().__init__(
             model=model,
             args=args,
@@ -183,7 +170,7 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
     def prepare_references(self) -> None:
         """Log-probs of the reference for every completion that training and evaluation will ask for, before the first
         step: from the cache on disk, or by this model as it stands (or `ref_model`)."""
-        if not self.objective.reference or self.references:
+        if not self.objective.reference or self.references is not None:
             return
         everything = [*self.train_examples, *self.eval_examples]
         if self.objective.mismatched:
@@ -225,9 +212,6 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
     def _sharded(self) -> bool:
         return self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
-    def _reference_of(self, tree: PromptTree) -> list[float]:
-        return [self.references[reference.key(tree.prompt, completion)] for completion in tree.completions]
-
     # ---- One optimizer batch
 
     def training_step(self, model: nn.Module, inputs: list[Example], num_items_in_batch=None) -> Tensor:  # type: ignore[override]
@@ -259,38 +243,17 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         device = self.accelerator.device
         batch = pack([m.tree for m in group]).to(device)
         logps_C = batch.sum_by_completion(model(tree=batch))
-        scored, examples = self._scored(group, logps_C, point)
-        losses_E = self.objective.losses(scored)
+        values = scored(group, logps_C, self.references, point)
+        losses_E = self.objective.losses(values)
         if not torch.isfinite(losses_E).all():
+            examples = (e for merged in group for e in merged.examples)
             bad = [e for e, finite in zip(examples, torch.isfinite(losses_E).tolist(), strict=True) if not finite]
             raise FloatingPointError(
                 f"the loss is not finite at step {self.state.global_step + 1}, examples {self._names(bad)}: lower "
                 "learning_rate, or look at these examples. Nothing was saved after the last checkpoint"
             )
-        for name, metric in self.objective.metrics(scored, losses_E).items():
-            self._sums[name].append(torch.stack([metric.total.float(), metric.number.float()]) * counts)
-        return (losses_E * scored.weight_E).sum() * counts
-
-    def _scored(self, group: list[Merged], logps_C: Tensor, point: Tensor) -> tuple[Scored, list[Example]]:
-        device = logps_C.device
-        examples = [e for m in group for e in m.examples]
-        first, leaves = 0, []
-        for merged in group:
-            leaves += [[first + leaf for leaf in each] for each in merged.leaves]
-            first += len(merged.tree.completions)
-        index_EK = torch.tensor(leaves, device=device)
-        logps_EK = logps_C[index_EK]
-        references = torch.zeros_like(logps_EK)
-        if self.objective.reference:
-            references = torch.tensor([self._reference_of(e.tree) for e in examples], device=device)
-        return Scored(
-            logps_EK,
-            references,
-            torch.tensor([[len(c) for c in e.tree.completions] for e in examples], device=device),
-            torch.tensor([e.p for e in examples], device=device),
-            torch.tensor([e.weight for e in examples], device=device),
-            point,
-        ), examples
+        self._means.add(self.objective.metrics(values, losses_E), counts)
+        return (losses_E * values.weight_E).sum() * counts
 
     def _reference_point(self, examples: Sequence[Example]) -> Tensor:
         """z₀ of the whole optimizer batch, over all processes; 0 where the method has none."""
@@ -299,8 +262,9 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             return none
         total, number = none, none
         for group, counts in self._shares([self._pairing[id(e)] for e in examples]):
-            scored, _ = self._scored(group, self._score(self._bare_model, [m.tree for m in group]), none)
-            total, number = total + counts * scored.logratios_EK.sum(), number + counts * len(scored.p_E)
+            logps_C = self._score(self._bare_model, [m.tree for m in group])
+            ratios_EK = scored(group, logps_C, self.references, none).logratios_EK
+            total, number = total + counts * ratios_EK.sum(), number + counts * len(ratios_EK)
         return kl_reference_point(*self.accelerator.reduce(torch.stack([total, number]), "sum"))
 
     def _total(self, value: float) -> float:
@@ -311,21 +275,15 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
 
     # ---- Metrics
 
-    def _means(self) -> dict[str, float]:
-        """Means of what was noted since the last call, over all processes. A mean of nothing is left out."""
-        if not self._sums:
-            return {}
-        sums = torch.stack([torch.stack(parts).sum(0) for parts in self._sums.values()])
-        names = list(self._sums)
-        self._sums.clear()
-        sums = self.accelerator.reduce(sums, "sum")
-        means = {name: (s / n).item() for name, (s, n) in zip(names, sums, strict=True) if n > 0}
+    def _taken(self) -> dict[str, float]:
+        """The means since the last call, over all processes, and what follows from them."""
+        means = self._means.take(lambda sums: self.accelerator.reduce(sums, "sum"))
         return means | self.objective.derived(means)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the method's metrics to a training log."""
         if "loss" in logs:
-            logs = logs | self._means() | {"num_tokens": self.state.num_input_tokens_seen}
+            logs = logs | self._taken() | {"num_tokens": self.state.num_input_tokens_seen}
         super().log(logs, start_time)
 
     def _get_grad_norm(self, model, grad_norm=None):
@@ -360,7 +318,7 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             raise ValueError("there is no eval_dataset: give the trainer one")
         began = time.time()
         self.prepare_references()
-        training_sums, self._sums = self._sums, defaultdict(list)
+        of_training, self._means = self._means, Means()
         was_training = self.model.training
         self.model.eval()
         mine = self.eval_examples[self.accelerator.process_index :: self.accelerator.num_processes]
@@ -368,9 +326,9 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         with torch.no_grad(), self.accelerator.autocast():
             point = self._reference_point(mine)
             parts = [self._loss(self._bare_model, group, point, counts) for group, counts in self._shares(mine)]
-            means = {"loss": self._total(float(sum(parts))) / total, **self._means()}
+            means = {"loss": self._total(float(sum(parts))) / total, **self._taken()}
         self.model.train(was_training)
-        self._sums = training_sums
+        self._means = of_training
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
         metrics |= speed_metrics(metric_key_prefix, began, num_samples=len(self.eval_examples))
         self.log(metrics)

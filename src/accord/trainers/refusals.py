@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
+from torch import nn
 from transformers import TrainingArguments
 
 log = logging.getLogger(__name__)
@@ -64,10 +65,19 @@ def check_arguments(args: TrainingArguments) -> None:
         )
 
 
-def check_construction(trainer: type, others: Mapping[str, Any]) -> None:
-    """Raises for what a trainer was given beyond what it takes; None is as good as nothing."""
+def check_construction(trainer: type, ref_model: Any, args: TrainingArguments, others: Mapping[str, Any]) -> None:
+    """Raises for what a trainer cannot be made of. In `others`, None is as good as nothing."""
     for name, value in others.items():
         if name not in CONSTRUCTION:
             raise TypeError(f"{trainer.__name__} takes no {name!r}")
         if value is not None:
             raise ValueError(f"{trainer.__name__} takes no {name}: {CONSTRUCTION[name]}")
+    wanted = trainer.method.config  # type: ignore[attr-defined]
+    if not isinstance(args, wanted):
+        raise TypeError(f"args is a {type(args).__name__}: {trainer.__name__} takes a {wanted.__name__}")
+    if ref_model is not None and not isinstance(ref_model, nn.Module):
+        raise TypeError(f"ref_model is a {type(ref_model).__name__}: pass a model, or None for the policy as it stands")
+    if args.n_gpu > 1:
+        raise ValueError(
+            f"{args.n_gpu} GPUs in one process: start with `accelerate launch`, or set CUDA_VISIBLE_DEVICES"
+        )
