@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+import traceback
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
+from accord.trainers import checkpoint
 from accord.trainers.checkpoint import STAGING, last_checkpoint
 from training_kit import KINDS, farthest, make, train, weights
 
@@ -137,7 +139,7 @@ def train_or_resume(kind, folder, tokenizer, lora):
 
 
 def in_a_process(work, *args) -> int:
-    """`work(*args)` in a forked process, which ends without the parent's clean-up."""
+    """`work(*args)` in a forked process, which ends without the parent's clean-up; its id."""
     child = os.fork()
     if child:
         return child
@@ -145,44 +147,66 @@ def in_a_process(work, *args) -> int:
         work(*args)
         os._exit(0)
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         os._exit(1)
 
 
-def until_a_moment(run, draw: random.Random):
-    """Waits for a random moment: any time, or as soon as a checkpoint is being written."""
-    if draw.random() < 0.5:
-        return time.sleep(draw.uniform(0, 0.4))
-    size, deadline = draw.randrange(1, 10), time.monotonic() + 1
-    while time.monotonic() < deadline:
-        if len(list(run.glob(f"{STAGING}/*/*"))) >= size:
-            return None
-    return None
+def ended(child: int) -> bool:
+    """Waits; whether the process came to its end, rather than being killed."""
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0
+    return not os.WIFSIGNALED(status)
+
+
+def final(folder, lora):
+    return load_file(folder / ("adapter_model.safetensors" if lora else "model.safetensors"))
 
 
 @pytest.mark.parametrize(("kind", "lora"), [("dpo", False), ("kto", True), ("sft", True)])
-def test_kill_nine(kind, lora, tmp_path, byte_tokenizer):
-    """Killed by the system at random moments, some of them while a checkpoint is written."""
+def test_kill_nine_at_any_moment(kind, lora, tmp_path, byte_tokenizer):
     whole = train(kind, tmp_path / "whole", byte_tokenizer, lora=lora, **EPOCHS)
     whole.save_model(str(tmp_path / "expected"))
-    draw, kills, partial = random.Random(f"{kind}{lora}"), 0, 0
-    for _ in range(60):
+    draw = random.Random(f"{kind}{lora}")
+    for _ in range(6):
         child = in_a_process(train_or_resume, kind, tmp_path, byte_tokenizer, lora)
-        if kills < 6:
-            until_a_moment(tmp_path / "run", draw)
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        partial += (tmp_path / "run" / STAGING).exists()
-        if os.WIFSIGNALED(status):
-            kills += 1
-            continue
-        assert os.waitstatus_to_exitcode(status) == 0
-        if kills >= 6:
-            break
-    name = "adapter_model.safetensors" if lora else "model.safetensors"
-    ended, expected = (load_file(tmp_path / folder / name) for folder in ("final", "expected"))
-    assert farthest(ended, expected) == 0
-    assert kills == 6
-    assert partial > 0
+        time.sleep(draw.uniform(0, 0.4))
+        os.kill(child, signal.SIGKILL)
+        ended(child)
+    assert ended(in_a_process(train_or_resume, kind, tmp_path, byte_tokenizer, lora))
+    assert farthest(final(tmp_path / "final", lora), final(tmp_path / "expected", lora)) == 0
+
+
+def test_kill_nine_while_a_checkpoint_is_written(tmp_path, byte_tokenizer, monkeypatch):
+    """At the n-th thing that writing one does: before its files are flushed, between two of them, before the manifest,
+    before and after the folder is renamed."""
+    whole = train("dpo", tmp_path / "whole", byte_tokenizer, lora=True, **EPOCHS)
+    whole.save_model(str(tmp_path / "expected"))
+    run, left, acts = tmp_path / "run", [], 0
+
+    def dying_at(act):
+        """Every act of writing counts; at the given one, the process is no more."""
+        count = iter(range(1, 1000))
+
+        def counted(of):
+            def then(*args, **named):
+                if next(count) == act:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return of(*args, **named)
+
+            return then
+
+        for name in ("_flush", "seal", "rotate_checkpoints"):
+            monkeypatch.setattr(checkpoint, name, counted(getattr(checkpoint, name)))
+        monkeypatch.setattr(checkpoint.os, "replace", counted(os.replace))
+        train_or_resume("dpo", tmp_path, byte_tokenizer, True)
+
+    for act in (1, 2, 5, 9, 11, 12, 13, 14, 15, 16, 40):
+        acts += not ended(in_a_process(dying_at, act))
+        left.append((run / STAGING).exists())
+        found = last_checkpoint(run)
+        assert found is None or checkpoint.whole(found)
+    assert acts == 11
+    assert any(left)
+    assert ended(in_a_process(train_or_resume, "dpo", tmp_path, byte_tokenizer, True))
+    assert farthest(final(tmp_path / "final", True), final(tmp_path / "expected", True)) == 0
+    assert not (run / STAGING).exists()

@@ -234,6 +234,11 @@ def test_sfts_evaluation_is_nats_a_token(tmp_path, byte_tokenizer):
     assert metrics["eval_nats_per_token"] == pytest.approx(metrics["eval_loss"], abs=1e-6)
 
 
+def evaluations(trainer):
+    records = (record for record in trainer.state.log_history if "eval_loss" in record)
+    return [{k: v for k, v in r.items() if "runtime" not in k and "per_second" not in k} for r in records]
+
+
 @pytest.mark.parametrize("kind", ALL)
 def test_evaluating_while_training_changes_nothing_and_reaches_callbacks(kind, tmp_path, byte_tokenizer):
     from transformers import EarlyStoppingCallback
@@ -245,6 +250,16 @@ def test_evaluating_while_training_changes_nothing_and_reaches_callbacks(kind, t
     )
     assert farthest(weights(watched), weights(silent)) == 0
     assert [r["step"] for r in watched.state.log_history if "eval_loss" in r] == [0, 1, 2, 3]
+    seldom = train(
+        kind, tmp_path, byte_tokenizer, given=given, eval_strategy="steps", eval_steps=1, eval_on_start=True,
+        logging_steps=3,
+    )  # fmt: skip
+    for once, often in zip(evaluations(seldom), evaluations(watched), strict=True):
+        assert once == often  # what was noted while training is not in it
+    silent_log = train(kind, tmp_path, byte_tokenizer, logging_steps=3).state.log_history[0]
+    for name in ("loss", "rewards/chosen", "logps/chosen", "nats_per_token"):
+        (line,) = [record for record in seldom.state.log_history if "loss" in record]
+        assert line.get(name) == silent_log.get(name)
     given |= {"callbacks": [EarlyStoppingCallback(1, early_stopping_threshold=1e9)]}
     stopped = train(
         kind, tmp_path, byte_tokenizer, given=given, eval_strategy="steps", eval_steps=1, num_train_epochs=3,
