@@ -258,17 +258,17 @@ def test_lengths_are_those_of_training(byte_tokenizer):
 def test_what_the_limit_cuts(byte_tokenizer):
     frame = 28 - len("Hi") - len("Hello")
     data = Feedback()
-    for question, answer in [(5, 5), (70, 20), (80, 20), (5, 150)]:
+    for question, answer in [(5, 5), (70, 20), (80, 20), (5, 150), (90, 5)]:
         talk(data, "q" * question, "a" * answer)
     problems, facts = found(data, byte_tokenizer, max_length=100), examine(data, byte_tokenizer, 100).facts["lengths"]
-    assert facts["cut"]["examples"] == 3
-    assert (facts["cut"]["in_prompt"], facts["cut"]["in_completion"]) == (2, 1)
-    assert problems["prompt_cut"].count == 2
-    assert f"{90 + frame - 100} in the median, {100 + frame - 100} tokens at most" in problems["prompt_cut"].what
-    assert f"({155 + frame} keeps everything)" in problems["prompt_cut"].remedy
-    assert (problems["completion_cut"].count, problems["completion_cut"].severity) == (1, Severity.WARNING)
-    assert not found(data, byte_tokenizer, max_length=155 + frame).keys() & {"prompt_cut", "completion_cut"}
-    assert found(data, byte_tokenizer, max_length=5)["completion_cut"].severity is Severity.ERROR
+    assert facts["cut"]["examples"] == 4
+    assert (facts["cut"]["completions"], facts["cut"]["dropped"]) == (3, 1)
+    assert problems["completion_cut"].count == 3
+    assert f"{100 + frame - 100} in the median, {155 + frame - 100} tokens at most" in problems["completion_cut"].what
+    assert f"({155 + frame} keeps everything)" in problems["completion_cut"].remedy
+    assert (problems["prompt_fills_limit"].count, problems["prompt_fills_limit"].severity) == (1, Severity.WARNING)
+    assert not found(data, byte_tokenizer, max_length=155 + frame).keys() & {"completion_cut", "prompt_fills_limit"}
+    assert found(data, byte_tokenizer, max_length=5)["prompt_fills_limit"].severity is Severity.ERROR
 
 
 @pytest.fixture

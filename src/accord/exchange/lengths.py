@@ -127,8 +127,8 @@ def length_facts(lengths: Lengths, max_length: int) -> dict[str, Any]:
         "both": percentiles(both),
         "cut": {
             "examples": len(over),
-            "in_completion": sum(c >= max_length for c in lengths.completion),
-            "in_prompt": sum(n > max_length for n in both) - sum(c >= max_length for c in lengths.completion),
+            "completions": sum(p < max_length < n for p, n in zip(lengths.prompt, both, strict=True)),
+            "dropped": sum(p >= max_length for p in lengths.prompt),
             "tokens_lost": percentiles(over),
         },
         "not_prefix": len(lengths.not_prefix),
@@ -175,24 +175,25 @@ def length_findings(lengths: Lengths, max_length: int) -> Iterator[Finding]:
 
 
 def _cut_findings(lengths: Lengths, max_length: int) -> Iterator[Finding]:
-    """Training keeps the end of what is too long: the start of the prompt goes first."""
+    """Training keeps the start of what is too long (`truncation_mode: keep_start`): answers lose their end, and where
+    the prompt alone fills the limit nothing is left to learn from."""
     sizes = list(zip(lengths.ids, lengths.prompt, lengths.completion, strict=True))
-    in_completion = [(id, c - max_length) for id, _, c in sizes if c >= max_length]
-    in_prompt = [(id, p + c - max_length) for id, p, c in sizes if c < max_length < p + c]
+    shortened = [(id, p + c - max_length) for id, p, c in sizes if p < max_length < p + c]
+    dropped = [id for id, p, _ in sizes if p >= max_length]
     longest = max((p + c for _, p, c in sizes), default=0)
     remedy = f"Train with a larger --max_length ({longest:,} keeps everything), or leave those examples out."
-    if in_prompt:
-        n, lost = len(in_prompt), percentiles([tokens for _, tokens in in_prompt])
+    if shortened:
+        n, lost = len(shortened), percentiles([tokens for _, tokens in shortened])
         what = (
-            f"{counted(n, 'example')} ({percent(n, len(sizes))}) would lose the start of the prompt to the limit of "
-            f"{max_length:,} tokens: {lost['p50']:,} in the median, {counted(lost['max'], 'token')} at most."
+            f"{counted(n, 'completion')} ({percent(n, len(sizes))}) would lose the end to the limit of {max_length:,} "
+            f"tokens: {lost['p50']:,} in the median, {counted(lost['max'], 'token')} at most."
         )
-        yield Finding(Severity.WARNING, "prompt_cut", what, remedy, n, some(id for id, _ in in_prompt))
-    if in_completion:
-        n, lost = len(in_completion), percentiles([tokens for _, tokens in in_completion])
+        yield Finding(Severity.WARNING, "completion_cut", what, remedy, n, some(id for id, _ in shortened))
+    if dropped:
+        n = len(dropped)
         what = (
-            f"{counted(n, 'completion')} ({percent(n, len(sizes))}) alone fill the limit of {max_length:,} tokens: the "
-            f"whole prompt would be lost, and up to {counted(lost['max'], 'token')} of the completion."
+            f"In {counted(n, 'example')} ({percent(n, len(sizes))}) the prompt alone fills the limit of {max_length:,} "
+            "tokens: training would drop them."
         )
         severity = Severity.ERROR if n == len(sizes) else Severity.WARNING
-        yield Finding(severity, "completion_cut", what, remedy, n, some(id for id, _ in in_completion))
+        yield Finding(severity, "prompt_fills_limit", what, remedy, n, some(dropped))
