@@ -8,12 +8,13 @@ import traceback
 
 import pytest
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from accord.trainers import checkpoint
 from accord.trainers.checkpoint import STAGING, last_checkpoint
+from conftest import make_tiny_llama
 from training_kit import KINDS, farthest, make, train, weights
 
 ROWS = 10  # with batches of 4: steps of 4, 4 and 2 examples, so that epochs end within and without a checkpoint
@@ -91,10 +92,12 @@ def test_whatever_the_settings(changes, tmp_path, byte_tokenizer):
 def test_with_dropout_in_the_adapter(tmp_path, byte_tokenizer):
     """The random numbers go on where they were."""
     adapter = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.3)
-    given = {"peft_config": adapter}
-    whole = train("dpo", tmp_path / "whole", byte_tokenizer, given=given, **EPOCHS)
+    given, settings = {"peft_config": adapter}, EPOCHS | {"disable_dropout": False}
+    whole = train("dpo", tmp_path / "whole", byte_tokenizer, given=given, **settings)
+    sober = train("dpo", tmp_path / "sober", byte_tokenizer, given=given, **EPOCHS)
+    assert farthest(weights(sober), weights(whole)) > 1e-3
     for step in (4, 5):
-        resumed = killed(step, "dpo", tmp_path / str(step), byte_tokenizer, given=given, **EPOCHS)
+        resumed = killed(step, "dpo", tmp_path / str(step), byte_tokenizer, given=given, **settings)
         assert farthest(weights(resumed), weights(whole)) == 0
 
 
@@ -124,6 +127,44 @@ def test_the_reference_is_the_model_before_training_also_after_resuming(tmp_path
     with pytest.raises(Killed):
         make("dpo", tmp_path, byte_tokenizer, given={"callbacks": [Kill(6)]}, **EPOCHS).train()
     resumed = make("dpo", tmp_path, byte_tokenizer, reference_cache=str(tmp_path / "empty"), **EPOCHS)
+    resumed.train(resume_from_checkpoint=True)
+    assert farthest(weights(resumed), weights(whole)) == 0
+
+
+def test_going_on_with_an_adapter_can_be_killed_too(tmp_path, byte_tokenizer):
+    """Its reference is the adapter as it was, not as the checkpoint has it."""
+    train("sft", tmp_path / "first", byte_tokenizer, lora=True).save_model(str(tmp_path / "adapter"))
+
+    def again(name, **given):
+        model = PeftModel.from_pretrained(make_tiny_llama(byte_tokenizer), tmp_path / "adapter", is_trainable=True)
+        return make("dpo", tmp_path / name, byte_tokenizer, model=model, given=given, **EPOCHS)
+
+    whole = again("whole")
+    whole.train()
+    with pytest.raises(Killed):
+        again("killed", callbacks=[Kill(6)]).train()
+    resumed = again("killed")
+    resumed.train(resume_from_checkpoint=True)
+    assert farthest(weights(resumed), weights(whole)) == 0
+    assert logged(resumed) == logged(whole)
+
+
+def test_stopped_by_sigterm(tmp_path, byte_tokenizer):
+    settings = EPOCHS | {"save_strategy": "no", "enable_jit_checkpoint": True}
+    whole = train("dpo", tmp_path / "whole", byte_tokenizer, **settings)
+    stopped = make("dpo", tmp_path, byte_tokenizer, **settings)
+    manager = next(c.jit_manager for c in stopped.callback_handler.callbacks if hasattr(c, "jit_manager"))
+
+    class Ask(TrainerCallback):
+        """Asks for a checkpoint, as the signal does after its waiting time."""
+
+        def on_log(self, args, state, control, **kwargs):
+            manager.is_checkpoint_requested = state.global_step == 4
+
+    stopped.add_callback(Ask())
+    stopped.train()
+    assert stopped.state.global_step < STEPS
+    resumed = make("dpo", tmp_path, byte_tokenizer, **settings)
     resumed.train(resume_from_checkpoint=True)
     assert farthest(weights(resumed), weights(whole)) == 0
 

@@ -17,7 +17,6 @@ from training_kit import (
     make,
     pairs,
     plain_logps,
-    quick,
     train,
     unpaired,
     weights,
@@ -334,4 +333,10 @@ def test_a_row_that_is_longer_counts_more_in_sft_and_not_in_dpo(tmp_path, byte_t
 def test_defaults_are_trls():
     assert (DPOConfig("x").learning_rate, SFTConfig("x").learning_rate) == (1e-6, 2e-5)
     assert (DPOConfig("x").beta, DPOConfig("x").max_length, DPOConfig("x").bf16) == (0.1, 1024, True)
-    assert quick(DPOConfig, __import__("pathlib").Path("x")).bf16 is False
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is an accelerator, and it is used")
+def test_where_there_is_no_accelerator_processes_share_the_cpu():
+    """Else Transformers takes each of several processes for a run of its own."""
+    assert DPOConfig("x", bf16=False).use_cpu
+    assert DPOConfig("x").use_cpu

@@ -52,8 +52,8 @@ class AccordConfig(TrainingArguments):
     def __post_init__(self):
         if self.bf16 is None:
             self.bf16 = not self.fp16
-        if self.bf16 and not torch.accelerator.is_available():
-            self.use_cpu = True  # else Transformers refuses bf16 where it finds no GPU
+        if not torch.accelerator.is_available():
+            self.use_cpu = True  # else Transformers refuses bf16, and several processes do not find each other
         super().__post_init__()
         check_arguments(self)
         for name in ("token_budget", "prompt_group_size"):
