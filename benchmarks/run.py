@@ -29,7 +29,7 @@ RESULTS = HERE / "results.json"
 UNITS = {"sft": "examples/s", "dpo": "pairs/s", "kto": "examples/s"}
 LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "target_modules": "all-linear"}
 MAX_LENGTH = 512
-LOSS_STEPS, LOSS_BATCH = 8, 4
+LOSS_STEPS, LOSS_BATCH = 8, 2
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Work:
     dtype: str
     steps: int
     batch: int
+    checkpointing: bool = False  # Accord's; TRL's is part of its `Setting`
 
 
 class Bench:
@@ -122,7 +123,8 @@ def arguments(
     }
     if tool == "accord":
         grouped = {"prompt_group_size": 1} if exact is not None else {}  # the order of the rows stays as it is
-        return alike | grouped | {"per_device_train_batch_size": work.batch, "reference_cache": output_dir}
+        own = {"per_device_train_batch_size": work.batch, "reference_cache": output_dir}
+        return alike | grouped | own | {"gradient_checkpointing": work.checkpointing}
     return alike | {
         "per_device_train_batch_size": setting.micro,
         "gradient_accumulation_steps": work.batch // setting.micro,
@@ -145,7 +147,7 @@ def fastest(bench: Bench, work: Work, tries: int) -> tuple[Setting, list[dict[st
 
 def loss_difference(bench: Bench, work: Work) -> float:
     """The largest difference of the first 8 losses in float32, the same rows in the same order in both."""
-    exact = Work(work.method, work.mode, "fp32", LOSS_STEPS, LOSS_BATCH)
+    exact = Work(work.method, work.mode, "fp32", LOSS_STEPS, LOSS_BATCH, work.checkpointing)
     rate = 1e-5 if work.mode == "full" else 1e-3  # large enough that a wrong gradient shows within eight steps
     setting = Setting(LOSS_BATCH, checkpointing=False)
     note("  first losses in fp32")
@@ -183,6 +185,7 @@ def measure(bench: Bench, work: Work, repeats: int, tries: int, setting: Setting
         "unit": UNITS[work.method],
         "steps": work.steps,
         "batch": work.batch,
+        "gradient_checkpointing": work.checkpointing,
         "turns": {tool: [r["throughput"] for r in results] for tool, results in runs.items()},
         "peer_setting": str(setting),
         "peer_tried": tried,
@@ -205,10 +208,10 @@ def machine() -> dict[str, Any]:
 
 def keep(entry: dict[str, Any], path: Path) -> None:
     """Put `entry` in the place of the one for the same work."""
-    key = ("method", "mode", "dtype", "peer")
+    key = ("method", "mode", "dtype", "peer", "gradient_checkpointing")
     entries = json.loads(path.read_text()) if path.exists() else []
     others = [e for e in entries if any(e[k] != entry[k] for k in key)]
-    entries = sorted([*others, entry], key=lambda e: [e[k] for k in key])
+    entries = sorted([*others, entry], key=lambda e: [*(e[k] for k in key[:-1]), not e["gradient_checkpointing"]])
     path.write_text(json.dumps(entries, indent=2) + "\n")
 
 
@@ -227,6 +230,7 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=1, help="steps of each trial of a TRL setting")
     parser.add_argument("--micro", type=int, help="do not try: TRL's per_device_train_batch_size")
     parser.add_argument("--checkpointing", action="store_true", help="with --micro: TRL's gradient_checkpointing")
+    parser.add_argument("--accord-checkpointing", action="store_true", help="Accord's gradient_checkpointing")
     parser.add_argument("--quick", action="store_true", help="2 steps, 1 turn, no trials: does it run?")
     parser.add_argument("--data", type=Path, default=default_data(), help="hh-rlhf's harmless-base.jsonl.gz")
     parser.add_argument("--model", help="a folder, to try the bench itself on; default: SmolLM2")
@@ -242,7 +246,7 @@ def main() -> None:
         bench = Bench(Path(scratch), asked.data, asked.model or str(unpacked_model(embedded_gguf())))
         for method, mode, dtype in product(asked.methods, asked.modes, asked.dtypes):
             note(f"{method} {mode} {dtype}")
-            work = Work(method, mode, dtype, asked.steps, asked.batch)
+            work = Work(method, mode, dtype, asked.steps, asked.batch, asked.accord_checkpointing)
             entry = measure(bench, work, asked.repeats, asked.tries, setting)
             keep(entry, asked.out)
             note(

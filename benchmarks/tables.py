@@ -19,7 +19,7 @@ def peers(entries: list[dict[str, Any]]) -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines = [
-        f"| {e['method'].upper()} {e['mode']} {e['dtype']} | {e['throughput']:.2f} {e['unit']} "
+        f"| {work(e)} | {e['throughput']:.2f} {e['unit']} "
         f"| {e['peer_throughput']:.2f} {e['unit']} | **{e['ratio']:.1f} ×** | {e['peak_memory_gb']:.1f} GB "
         f"| {e['peer_peak_memory_gb']:.1f} GB | {e['memory_ratio']:.2f} | {e['max_loss_difference']:.0e} |"
         for e in entries
@@ -27,6 +27,12 @@ def peers(entries: list[dict[str, Any]]) -> str:
     machines = sorted({told(e["machine"]) for e in entries})
     version = ", ".join(sorted({e["peer_version"] for e in entries}))
     return "\n".join([*head, *lines, "", f"TRL {version}. Measured on {'; '.join(machines)}."])
+
+
+def work(entry: dict[str, Any]) -> str:
+    """What was done, in a few words."""
+    checkpointing = ", gradient checkpointing" if entry["gradient_checkpointing"] else ""
+    return f"{entry['method'].upper()} {entry['mode']} {entry['dtype']}{checkpointing}"
 
 
 def told(machine: dict[str, Any]) -> str:
@@ -41,8 +47,7 @@ def settings(entries: list[dict[str, Any]]) -> str:
     """How TRL fared in each setting that was tried; the fastest is what the other table compares with."""
     head = ["| work | TRL's setting | throughput | memory |", "| --- | --- | ---: | ---: |"]
     lines = [
-        f"| {e['method'].upper()} {e['mode']} {e['dtype']} | {t['setting']} "
-        f"| {t['throughput']:.2f} {e['unit']} | {t['peak_memory_gb']:.1f} GB |"
+        f"| {work(e)} | {t['setting']} | {t['throughput']:.2f} {e['unit']} | {t['peak_memory_gb']:.1f} GB |"
         for e in entries
         for t in e["peer_tried"]
     ]

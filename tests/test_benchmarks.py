@@ -17,7 +17,7 @@ from tables import OTHERS, PAGE, RESULTS, loaded, page  # noqa: E402 (a folder o
 ENTRY = {
     "method": "dpo", "mode": "full", "dtype": "bf16", "peer": "trl", "peer_version": "1.16.0", "throughput": 4.0,
     "peer_throughput": 0.8, "ratio": 5.0, "peak_memory_gb": 2.0, "peer_peak_memory_gb": 5.0, "memory_ratio": 0.4,
-    "max_loss_difference": 1.2e-5, "unit": "pairs/s", "peer_setting": "micro 4",
+    "max_loss_difference": 1.2e-5, "unit": "pairs/s", "gradient_checkpointing": False, "peer_setting": "micro 4",
     "peer_tried": [{"setting": "micro 4", "throughput": 0.8, "peak_memory_gb": 5.0}],
     "machine": {"cpu": "a CPU", "threads": 2, "torch": "2.13.0", "transformers": "5.23.0"},
 }  # fmt: skip

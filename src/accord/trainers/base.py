@@ -24,7 +24,6 @@ from accord.policy.forward import install
 from accord.policy.gate import Layout, disable_dropout, tokens
 from accord.policy.gguf import cache_folder
 from accord.policy.load import load_policy, load_tokenizer
-from accord.policy.memory import keep_freed_memory
 from accord.policy.verify import verify
 from accord.trainers.adapter import with_adapter
 from accord.trainers.checkpoint import AtomicCheckpoints
@@ -367,8 +366,6 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         """
         if not self.train_examples:
             raise ValueError("there is no train_dataset: give the trainer one")
-        if self.accelerator.device.type == "cpu":
-            keep_freed_memory()
         self.prepare_references()
         before = self._trainable_hash()
         steps = self.state.global_step

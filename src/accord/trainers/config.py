@@ -34,8 +34,9 @@ class AccordConfig(TrainingArguments):
         default=True,
         metadata={"help": "Set dropout to 0. With dropout, prompts cannot be shared, and training is slower."},
     )
-    token_budget: int = field(
-        default=4096, metadata={"help": "Tokens in one forward and backward. Lower it if memory runs out."}
+    token_budget: int | None = field(
+        default=None,
+        metadata={"help": "Tokens in one forward and backward; lower it if memory runs out. Default: 2048, on GPUs 8192."},
     )
     prompt_group_size: int = field(
         default=1,
@@ -56,6 +57,8 @@ class AccordConfig(TrainingArguments):
             self.use_cpu = True  # else Transformers refuses bf16, and several processes do not find each other
         super().__post_init__()
         check_arguments(self)
+        if self.token_budget is None:
+            self.token_budget = 8192 if torch.accelerator.is_available() and not self.use_cpu else 2048
         for name in ("token_budget", "prompt_group_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: use 1 or more")
