@@ -36,7 +36,7 @@ class AccordConfig(TrainingArguments):
     )
     token_budget: int | None = field(
         default=None,
-        metadata={"help": "Tokens in one forward and backward; lower it if memory runs out. Default: 2048, on GPUs 8192."},
+        metadata={"help": "Tokens in one forward and backward; fewer need less memory. Default: 2048 (GPU: 8192)."},
     )
     prompt_group_size: int = field(
         default=1,
