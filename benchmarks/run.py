@@ -211,7 +211,7 @@ def keep(entry: dict[str, Any], path: Path) -> None:
     key = ("method", "mode", "dtype", "peer", "gradient_checkpointing")
     entries = json.loads(path.read_text()) if path.exists() else []
     others = [e for e in entries if any(e[k] != entry[k] for k in key)]
-    entries = sorted([*others, entry], key=lambda e: [*(e[k] for k in key[:-1]), not e["gradient_checkpointing"]])
+    entries = sorted([*others, entry], key=lambda e: [e[k] for k in key])
     path.write_text(json.dumps(entries, indent=2) + "\n")
 
 
