@@ -131,6 +131,14 @@ def test_slots_grow_with_the_longest_row_and_keep_what_they_hold(sampler):
     assert found.tokens == generated(sampler.model, sampler.prompt_ids("Hello"), 300)
 
 
+def test_rows_end_after_the_slots_have_grown(sampler):
+    """What a growing step makes is written to between steps too, when a row takes the place of one that ended."""
+    samples = list(sampler.sample(["Why?"], n=24, max_new_tokens=200, seed=0))
+    late = sorted(len(sample.tokens) for sample in samples if len(sample.tokens) > 130)
+    assert late[0] < late[-1]
+    assert [(s.prompt, s.sample) for s in sorted(samples, key=lambda s: s.sample)] == [(0, i) for i in range(24)]
+
+
 def test_rows_that_end_make_room_at_once(sampler, monkeypatch):
     """20 samples of very different length in 4 rows take about a quarter of their tokens in steps."""
     steps = []

@@ -33,6 +33,7 @@ class Slots(Cache):
         self.used = 0
         self.positions_R = self.rows_R = torch.empty(0, dtype=torch.long)
 
+    @torch.inference_mode()  # so is what a step makes when the slots grow: it could not be written to otherwise
     def place(self, row: int, prefill: Any, prompt: int, length: int) -> None:
         """Copies the first `length` keys and values of `prefill`'s row `prompt` into `row`."""
         while len(self.layers) < len(prefill.layers):
@@ -43,6 +44,7 @@ class Slots(Cache):
             layer.keys[row, :, :length] = keys[prompt, :, :length]
             layer.values[row, :, :length] = values[prompt, :, :length]
 
+    @torch.inference_mode()
     def move(self, row: int, to: int) -> None:
         """Copies what row `row` holds over row `to`."""
         for layer in self.layers:
