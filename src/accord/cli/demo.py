@@ -25,7 +25,7 @@ SAMPLES = 2  # answers to each held-out prompt, before and after
 TRAINING = {
     "dtype": "bfloat16",
     "use_peft": "true",
-    "learning_rate": "3e-4",
+    "learning_rate": "1e-4",
     "num_train_epochs": "2",
     "per_device_train_batch_size": "8",
     # The shortest prompt (35 tokens) and a whole answer. An answer that was cut off at max_new_tokens loses the end of
