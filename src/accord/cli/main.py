@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import warnings
 
 import typer
 from typer.core import TyperGroup
@@ -68,3 +69,4 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def main(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version.")):
     """Accord brings a language model into accord with the people it serves: votes in, an aligned model out."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # what other libraries will change one day

@@ -4,7 +4,6 @@ import os
 import shlex
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -50,7 +49,6 @@ def train(method: Method, argv: Sequence[str]) -> None:
 
         return show_help(method.name, method.summary, method.config, everything=bool(asked - {"--help", "-h"}))
     start_all([method.name, *argv])
-    warnings.filterwarnings("ignore", category=FutureWarning)  # what other libraries will change one day
     try:
         options = read_options(method.name, method.config, argv)
     except (AccordError, ValueError):
