@@ -86,7 +86,7 @@ def test_comparing_needs_a_base(tiny_model_dir):
 def test_what_cannot_be_loaded_is_one_line():
     result = CliRunner().invoke(app, ["chat", "/no/such/model", "-m", "Hello"])
     assert result.exit_code == 1
-    assert result.stderr == "accord: /no/such/model: no such folder\n"
+    assert result.stderr == "/no/such/model: no such folder\n"
 
 
 def test_an_interrupted_answer_is_kept_as_far_as_it_came(chat, capsys):

@@ -41,7 +41,7 @@ def write(path: Path, rows: list[dict]) -> None:
 def said(done) -> str:
     """The line that a failed command ends with."""
     assert done.exit_code == 1, done.output
-    return done.stderr.splitlines()[-1].removeprefix("accord: ")
+    return done.stderr.splitlines()[-1]
 
 
 def lines(path: Path) -> list[dict]:

@@ -53,7 +53,7 @@ class Lazy(TyperGroup):
         except (AccordError, ValueError, OSError) as error:
             if os.environ.get("ACCORD_TRACEBACK"):
                 raise
-            print(f"accord: {' '.join(str(error).split())}", file=sys.stderr)
+            print(" ".join(str(error).split()), file=sys.stderr)
             raise typer.Exit(1) from error
 
 
