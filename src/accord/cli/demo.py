@@ -28,6 +28,7 @@ TRAINING = {
     "learning_rate": "1e-4",
     "num_train_epochs": "2",
     "per_device_train_batch_size": "8",
+    "token_budget": "1024",  # half the memory of the default, and no slower here
     # The shortest prompt (35 tokens) and a whole answer. An answer that was cut off at max_new_tokens loses the end of
     # text here that it never had: else training would learn that long answers end in the middle of a sentence.
     "max_length": str(35 + DECODING["max_new_tokens"]),
@@ -64,7 +65,7 @@ def play(story: Story, project: Path, folder: Path, limit: int, seed: int) -> di
     story.say(
         "[bold]Accord's demo.[/] SmolLM2-135M, a small language model, learns a taste from votes. The voters are "
         "[bold]simulated[/]: programs that all have one stated taste, and follow it more or less reliably. Everything "
-        f"else is as with people. On two cores it takes about five minutes. The votes go to {project}, the trained "
+        f"else is as with people. On two cores it takes about four minutes. The votes go to {project}, the trained "
         f"model to {folder}; running the demo again starts over."
     )
     n_votes = _collect(story, project, limit, seed)
