@@ -86,7 +86,7 @@ def test_a_batch_of_one_has_its_reference_point(tmp_path, byte_tokenizer):
             other, byte_tokenizer, prompt, completion
         )
 
-    pairs_ = trainer.objective.mismatched(trainer.train_examples)
+    pairs_ = trainer.objective.preview.stand_ins(trainer.train_examples)
     mismatched = [byte_tokenizer.decode(pair.tree.completions[0][:-1]) for pair in pairs_]
     points = [max(0.0, ratio(row["prompt"], y)) for row, y in zip(rows, mismatched, strict=True)]
     signs = [1 if row["label"] else -1 for row in rows]

@@ -77,7 +77,8 @@ def test_the_trainers_agree(kind, changes, tmp_path, tiny_model_dir, byte_tokeni
     order = {"prompt_group_size": 1}
     trainer = make(kind, tmp_path, byte_tokenizer, model=model, rows=rows, **(SETTINGS | order | changes))
     if kind == "kto":
-        trainer.objective = trainer.objective._replace(mismatched=rolled(4))
+        rolling = trainer.objective.preview._replace(stand_ins=rolled(4))
+        trainer.objective = trainer.objective._replace(preview=rolling)
     trainer.train()
     assert len(losses(trainer)) == 8
     assert losses(trainer) == pytest.approx(losses(peer), abs=1e-5)

@@ -3,6 +3,7 @@
 `install(model)` gives a causal language model a second way to be called,
 
     logps_N = model(tree=batch)
+    logps_N, collisions_N = model(tree=batch, collisions=True)      # and log Σ p² of each token
 
 which runs inside the model's own forward, and so inside whatever wraps it: DDP, FSDP and autocast see an ordinary
 call. The segments travel to the attention layers as a keyword argument, so that gradient checkpointing recomputes
@@ -27,7 +28,7 @@ from accord.policy import norm
 from accord.policy.gate import Choice, Layout, choose, choose_for
 from accord.tree import TreeBatch, expand, pack, target_logps
 from accord.tree.attention import tree_attention
-from accord.tree.head import chunk_size
+from accord.tree.head import TokenLogps, chunk_size, token_logps
 
 log = logging.getLogger(__name__)
 
@@ -85,12 +86,13 @@ def install(model: nn.Module, layout: Layout | None = None) -> Choice:
 
 def _with_trees(plain):
     @functools.wraps(plain)  # generate() and Trainer read the signature
-    def forward(self, *args, tree: TreeBatch | None = None, **kwargs):
+    def forward(self, *args, tree: TreeBatch | None = None, collisions: bool = False, **kwargs):
         if tree is None:
             return self.accord_plain_forward(*args, **kwargs)
         choice = choose_for(tree.trees, self.config, self.accord_choice)
         _say(self, choice)
-        return LAYOUTS[choice.layout](self, tree)
+        found = LAYOUTS[choice.layout](self, tree, collisions)
+        return tuple(found) if collisions else found.logps_N
 
     return forward
 
@@ -104,7 +106,7 @@ def _say(model, choice: Choice) -> None:
         log.log(level, "prompts are laid out as %r%s", choice.layout.value, why)
 
 
-def _tree(self, batch: TreeBatch) -> Tensor:
+def _tree(self, batch: TreeBatch, collisions: bool) -> TokenLogps:
     mask = torch.empty(NO_MASK_SHAPE, device=batch.input_ids_T.device)
     output = getattr(self, self.base_model_prefix)(
         input_ids=batch.input_ids_T[None],
@@ -113,31 +115,31 @@ def _tree(self, batch: TreeBatch) -> Tensor:
         use_cache=False,
         segments=batch.segments,
     )
-    return _head(self, output.last_hidden_state[0], batch.source_N, batch.target_N)
+    return _head(self, output.last_hidden_state[0], batch.source_N, batch.target_N, collisions)
 
 
-def _packed(self, batch: TreeBatch) -> Tensor:
-    return _tree(self, pack(batch.trees, share=False).to(batch.input_ids_T.device))
+def _packed(self, batch: TreeBatch, collisions: bool) -> TokenLogps:
+    return _tree(self, pack(batch.trees, share=False).to(batch.input_ids_T.device), collisions)
 
 
-def _padded(self, batch: TreeBatch) -> Tensor:
+def _padded(self, batch: TreeBatch, collisions: bool) -> TokenLogps:
     """One row a completion through the model's own attention, and its own head: nothing of it is assumed."""
     padded = expand(batch)
     output = self.accord_plain_forward(
         input_ids=padded.input_ids_CL, attention_mask=padded.attention_mask_CL, use_cache=False
     )
     logits_NV = output.logits.flatten(0, 1)[padded.source_N]
-    return _of_logits(logits_NV, padded.target_N)
+    return token_logps(logits_NV, padded.target_N, collisions)
 
 
-LAYOUTS: dict[Layout, Callable[[nn.Module, TreeBatch], Tensor]] = {
+LAYOUTS: dict[Layout, Callable[[nn.Module, TreeBatch, bool], TokenLogps]] = {
     Layout.TREE: _tree,
     Layout.PACKED: _packed,
     Layout.PADDED: _padded,
 }
 
 
-def _head(self, hidden_TD: Tensor, source_N: Tensor, target_N: Tensor) -> Tensor:
+def _head(self, hidden_TD: Tensor, source_N: Tensor, target_N: Tensor, collisions: bool) -> TokenLogps:
     """Log-probs of the targets: in our own backward for a plain linear head, else by recomputing chunks."""
     hidden = hidden_TD[source_N]
     head, softcap = self.get_output_embeddings(), getattr(self.config, "final_logit_softcapping", None)
@@ -145,15 +147,13 @@ def _head(self, hidden_TD: Tensor, source_N: Tensor, target_N: Tensor) -> Tensor
         device = hidden.device.type
         if torch.is_autocast_enabled(device):  # the backward runs outside autocast: cast here, or it multiplies in fp32
             hidden = hidden.to(torch.get_autocast_dtype(device))
-        return target_logps(hidden, head.weight, target_N, head.bias)
+        return target_logps(hidden, head.weight, target_N, head.bias, collisions=collisions)
 
     def piece(hidden, target):
         logits = head(hidden)
-        return _of_logits(logits if softcap is None else softcap * torch.tanh(logits / softcap), target)
+        return token_logps(logits if softcap is None else softcap * torch.tanh(logits / softcap), target, collisions)
 
     pieces = zip(*(x.split(chunk_size(self.config.vocab_size)) for x in (hidden, target_N)), strict=True)
-    return torch.cat([checkpoint(piece, *each, use_reentrant=False) for each in pieces])
-
-
-def _of_logits(logits_NV: Tensor, target_N: Tensor) -> Tensor:
-    return logits_NV.float().log_softmax(-1).gather(1, target_N[:, None])[:, 0]
+    parts = [checkpoint(piece, *each, use_reentrant=False) for each in pieces]
+    logps_N = torch.cat([part.logps_N for part in parts])
+    return TokenLogps(logps_N, torch.cat([part.collisions_N for part in parts]) if collisions else None)

@@ -38,7 +38,7 @@ def verify(model: nn.Module, trees: Sequence[PromptTree]) -> Choice:
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        ours_N, truth_N = (LAYOUTS[layout](inner, batch) for layout in (choice.layout, Layout.PADDED))
+        ours_N, truth_N = (LAYOUTS[layout](inner, batch, False).logps_N for layout in (choice.layout, Layout.PADDED))
     model.train(was_training)
     difference = (ours_N - truth_N).square().mean().sqrt().item()
     tolerance = TOLERANCE[precision(inner)] * max(truth_N.std(correction=0).item(), LEAST_SPREAD)

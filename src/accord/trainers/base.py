@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -18,21 +17,20 @@ from torch import Tensor, nn
 from transformers import Trainer, set_seed
 from transformers.trainer_utils import speed_metrics
 
-from accord.losses.kto import kl_reference_point
-from accord.policy import reference
 from accord.policy.forward import install
 from accord.policy.gate import Layout, disable_dropout, tokens
-from accord.policy.gguf import cache_folder
-from accord.policy.load import load_policy, load_tokenizer
-from accord.policy.verify import verify
+from accord.policy.load import load_tokenizer
+from accord.policy.reference import weights_hash
 from accord.trainers.adapter import with_adapter
 from accord.trainers.checkpoint import AtomicCheckpoints
 from accord.trainers.config import AccordConfig
 from accord.trainers.examples import EpochLoader, Example, Merged, OptimizerBatches, merge
-from accord.trainers.objective import Means, Method, Objective, scored
+from accord.trainers.objective import Means, Method, Objective, Previewed
 from accord.trainers.prepare import examples_of
+from accord.trainers.references import WithReference
 from accord.trainers.refusals import check_construction
-from accord.tree import PromptTree, cut, pack
+from accord.trainers.scored import Scored, reference_logps
+from accord.tree import cut
 
 #: Trees are cut into groups within blocks of this many, so that a million of them takes no longer than in proportion.
 BLOCK = 512
@@ -42,8 +40,8 @@ class NothingLearntError(RuntimeError):
     """Training went through and left every trainable weight as it was."""
 
 
-class AccordTrainer(AtomicCheckpoints, Trainer):
-    """Base of `SFTTrainer`, `DPOTrainer` and `KTOTrainer`. Constructs like TRL's trainers, in their order.
+class AccordTrainer(WithReference, AtomicCheckpoints, Trainer):
+    """Base of all trainers: `SFTTrainer`, `DPOTrainer`, `KTOTrainer` … Constructs like TRL's, in their order.
 
     model             a Transformers model (or one with a PEFT adapter), or what `load_policy` takes: a folder, a name
     ref_model         a reference other than the policy as it stands before training
@@ -82,12 +80,11 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         args = self.method.config("trainer_output") if args is None else args
         check_construction(type(self), ref_model, args, {"data_collator": data_collator, **others})
         if not isinstance(model, nn.Module):
-            model, loaded_tokenizer, _ = load_policy(model, trainable=True)
+            model, loaded_tokenizer, _ = self.method.load(model, args)
             processing_class = processing_class or loaded_tokenizer
         if processing_class is None and not model.config._name_or_path:
             raise ValueError("processing_class: the model was not loaded from anywhere, so give its tokenizer")
         self.tokenizer = processing_class or load_tokenizer(model.config._name_or_path)
-        self.objective = self.method.objective(args)
         self.progress, self.ref_model = progress, ref_model
         self.optimizer_batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
         args.gradient_accumulation_steps, args.per_device_train_batch_size = 1, self.optimizer_batch
@@ -114,10 +111,9 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
             return [] if dataset is None else examples_of(dataset, name, self.method, self.tokenizer, args, progress)
 
         self.train_examples, self.eval_examples = examples(train_dataset, "train"), examples(eval_dataset, "eval")
-        self.references: dict[bytes, float] | None = None
-        self._pairing: dict[int, Example] = {}
+        self.objective = self.method.objective(args, self.train_examples or self.eval_examples)
+        self.carried = 0.0
         self._means = Means()
-        self._verified = False
         super().__init__(
             model=model,
             args=args,
@@ -172,57 +168,6 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         idle = merge((self.train_examples or self.eval_examples)[:1], self.args.token_budget)
         return [(group, 1.0) for group in groups] + [(idle, 0.0)] * (wanted - len(groups))
 
-    # ---- Reference
-
-    def prepare_references(self) -> None:
-        """Log-probs of the reference for every completion that training and evaluation will ask for, before the first
-        step: from the cache on disk, or by this model as it stands (or `ref_model`)."""
-        if self.references is not None:
-            return
-        self._verify_layout()
-        if not self.objective.reference:
-            return
-        everything = [*self.train_examples, *self.eval_examples]
-        if self.objective.mismatched:
-            for part in (self.train_examples, self.eval_examples):
-                self._pairing.update(zip(map(id, part), self.objective.mismatched(part) if part else [], strict=True))
-            everything += self._pairing.values()
-        model = (self.ref_model or self.model).to(self.accelerator.device)
-        groups = [[m.tree for m in group] for group in self._micro_batches(everything)]
-        mine = groups[self.accelerator.process_index :: self.accelerator.num_processes]
-        name = f"{reference.reference_hash(model)}-{self.accelerator.mixed_precision}-{self.layout.value}.db"
-        cache = reference.ReferenceCache(Path(self.args.reference_cache or cache_folder() / "reference") / name)
-
-        def score(trees):
-            return self._score(model, trees)
-
-        def report(done):
-            self.progress("reference log-probs", done, len(mine))
-
-        was_training = model.training
-        model.eval()
-        found = reference.reference_logps(mine, score, cache, report)
-        model.train(was_training)
-        cache.close()
-        self.references = {k: v for part in gather_object([found]) for k, v in part.items()}
-
-    def _verify_layout(self) -> None:
-        """Believes the gate's layout once it agrees with the padded way on the first examples."""
-        if self._verified or self.args.layout != "auto":
-            return
-        self._verified = True
-        self.model.to(self.accelerator.device)
-        with self.accelerator.autocast():
-            self.layout = verify(self.model, [e.tree for e in (self.train_examples or self.eval_examples)[:2]]).layout
-        if self.ref_model is not None:
-            install(self.ref_model, self.layout)
-
-    def _score(self, model: nn.Module, trees: Sequence[PromptTree]) -> Tensor:
-        """[C] log-probs without gradient, in the precision of training."""
-        batch = pack(trees).to(self.accelerator.device)
-        with torch.no_grad(), self.accelerator.autocast():
-            return batch.sum_by_completion(model(tree=batch))
-
     @property
     def _bare_model(self) -> nn.Module:
         """For forwards without gradient: DDP's wrapper would synchronise them, FSDP and DeepSpeed need theirs."""
@@ -244,54 +189,93 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         self._drawn = inputs
         shares = self._shares(inputs)
         total = self._total(sum(map(self.objective.units, inputs)))
-        point = self._reference_point(inputs)
+        references, preview = self.references_of(inputs), self._preview(inputs)
         loss = torch.zeros((), device=self.accelerator.device)
+        ratios = loss.new_zeros(2)  # their sum, and how many
         for index, (group, counts) in enumerate(shares):
             last = index == len(shares) - 1
             with nullcontext() if last else self.accelerator.no_sync(model):
                 self.accelerator.gradient_state._set_sync_gradients(last)
-                part = self._loss(model, group, point, counts) * (self.accelerator.num_processes / total)
+                scored = self._scored(model, group, references, preview)
+                part = self._loss(scored, counts) * (self.accelerator.num_processes / total)
                 self.accelerator.backward(part)
             loss += part.detach()
+            if self.objective.carry is not None:
+                found = scored.logratios_EK.detach()
+                ratios += counts * torch.stack([found.sum(), found.new_tensor(found.numel())])
+        if self.objective.carry is not None:
+            ratio_sum, number = self.accelerator.reduce(ratios, "sum").tolist()
+            self.carried = self.objective.carry(self.carried, ratio_sum / number)
         self.state.num_input_tokens_seen += int(
             self._total(sum(counts * len(m) for group, counts in shares for m in group))
         )
         return loss
 
-    def _loss(self, model: nn.Module, group: list[Merged], point: Tensor, counts: float) -> Tensor:
+    def _scored(
+        self,
+        model: nn.Module,
+        group: Sequence[Merged],
+        references: Mapping[bytes, float] | None,
+        preview: Mapping[int, Sequence[float]],
+    ) -> Scored:
+        """A micro-batch as its loss sees it. `preview` is looked up by an example's `id()`."""
+        wanted = self.objective.wanted
+        outputs_EK, alignment_EK = self.method.read(model, group, wanted)
+        examples = tuple(example for merged in group for example in merged.examples)
+        preview_EP = outputs_EK.new_tensor([preview.get(id(e), ()) for e in examples])
+        reference_EK = reference_logps(examples, references, outputs_EK.detach(), wanted.tail)
+        return Scored(outputs_EK, reference_EK, examples, preview_EP, alignment_EK)
+
+    def _loss(self, scored: Scored, counts: float) -> Tensor:
         """Σ weight·ℓ over a micro-batch, times `counts`; its metrics are noted."""
-        device = self.accelerator.device
-        batch = pack([m.tree for m in group]).to(device)
-        logps_C = batch.sum_by_completion(model(tree=batch))
-        values = scored(group, logps_C, self.references, point)
-        losses_E = self.objective.losses(values)
-        if not torch.isfinite(losses_E).all():
-            examples = (e for merged in group for e in merged.examples)
-            bad = [e for e, finite in zip(examples, torch.isfinite(losses_E).tolist(), strict=True) if not finite]
+        losses_E = self.objective.losses(scored)
+        finite = torch.isfinite(losses_E)
+        if not finite.all():
+            bad = [e for e, good in zip(scored.examples, finite.tolist(), strict=True) if not good]
             raise FloatingPointError(
                 f"the loss is not finite at step {self.state.global_step + 1}, examples {self._names(bad)}: lower "
                 "learning_rate, or look at these examples. Nothing was saved after the last checkpoint"
             )
-        self._means.add(self.objective.metrics(values, losses_E), counts)
-        return (losses_E * values.weight_E).sum() * counts
+        self._means.add(self.objective.metrics(scored, losses_E), counts)
+        return (losses_E * scored.weight_E).sum() * counts
 
-    def _reference_point(self, examples: Sequence[Example]) -> Tensor:
-        """z₀ of the whole optimizer batch, over all processes; 0 where the method has none."""
-        none = torch.zeros((), device=self.accelerator.device)
-        if self.objective.mismatched is None:
-            return none
-        total, number = none, none
-        for group, counts in self._shares([self._pairing[id(e)] for e in examples]):
-            logps_C = self._score(self._bare_model, [m.tree for m in group])
-            ratios_EK = scored(group, logps_C, self.references, none).logratios_EK
-            total, number = total + counts * ratios_EK.sum(), number + counts * len(ratios_EK)
-        return kl_reference_point(*self.accelerator.reduce(torch.stack([total, number]), "sum"))
+    def _preview(self, inputs: Sequence[Example]) -> dict[int, list[float]]:
+        """What the loss wants to know of the whole optimizer batch, over all processes, for each of these examples."""
+        if self.objective.carry is not None:
+            return {id(e): [self.carried] for e in inputs}
+        if self.objective.preview is None:
+            return {}
+        seen: dict[int, list[list[float]]] = {}
+        stand_ins = self.stand_ins(inputs)
+        references = self.references_of(stand_ins)
+        with torch.no_grad(), self.accelerator.autocast():
+            for group, counts in self._shares(stand_ins):
+                scored = self._scored(self._bare_model, group, references, {})
+                if counts:
+                    pairs = torch.stack([scored.logps_EK, scored.reference_EK], 1).tolist()
+                    seen.update(zip(map(id, scored.examples), pairs, strict=True))
+        mine = [seen[id(e)] for e in stand_ins]
+        parts = gather_object([mine])
+        logps_EK, reference_EK = torch.tensor([row for part in parts for row in part]).unbind(1)
+        found = self.objective.preview.summary(Previewed(logps_EK, reference_EK)).tolist()
+        first = sum(map(len, parts[: self.accelerator.process_index]))
+        return {id(e): row for e, row in zip(inputs, found[first:], strict=False)}
 
     def _total(self, value: float) -> float:
         """The sum of a number over all processes."""
         if self.accelerator.num_processes == 1:
             return float(value)
         return float(self.accelerator.reduce(torch.tensor(float(value), device=self.accelerator.device), "sum"))
+
+    # ---- State beside Transformers'
+
+    def own_state(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold beside what Transformers saves."""
+        return {} if self.objective.carry is None else {"carried": torch.tensor(self.carried, dtype=torch.float64)}
+
+    def load_own_state(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from what `own_state` gave."""
+        self.carried = float(state.get("carried", 0.0))
 
     # ---- Metrics
 
@@ -344,8 +328,11 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         mine = self.eval_examples[self.accelerator.process_index :: self.accelerator.num_processes]
         total = self._total(sum(map(self.objective.units, mine)))
         with torch.no_grad(), self.accelerator.autocast():
-            point = self._reference_point(mine)
-            parts = [self._loss(self._bare_model, group, point, counts) for group, counts in self._shares(mine)]
+            references, preview = self.references_of(mine), self._preview(mine)
+            parts = [
+                self._loss(self._scored(self._bare_model, group, references, preview), counts)
+                for group, counts in self._shares(mine)
+            ]
             means = {"loss": self._total(float(sum(parts))) / total, **self._taken()}
         self.model.train(was_training)
         self._means = of_training
@@ -378,4 +365,4 @@ class AccordTrainer(AtomicCheckpoints, Trainer):
         return output
 
     def _trainable_hash(self) -> str:
-        return reference.weights_hash((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
+        return weights_hash((n, p) for n, p in self.model.named_parameters() if p.requires_grad)

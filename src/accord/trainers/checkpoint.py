@@ -7,13 +7,17 @@ place. A folder `checkpoint-N` without a manifest, or whose files do not match i
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 MANIFEST = "manifest.json"
 STAGING = ".incomplete"
+OWN_STATE = "accord_state.safetensors"
 
 
 def whole(checkpoint: Path) -> bool:
@@ -57,9 +61,16 @@ def _flush(path: Path) -> None:
 
 
 class AtomicCheckpoints(Trainer):
-    """A Trainer whose checkpoints appear whole."""
+    """A Trainer whose checkpoints appear whole, with what `own_state` gives."""
 
     _staging = False
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Tensors that a resumed run goes on from, beside those that Transformers saves."""
+        return {}
+
+    def load_own_state(self, state: Mapping[str, Tensor]) -> None:
+        """Takes what `own_state` gave when the checkpoint was written."""
 
     def _get_output_dir(self, trial):
         folder = super()._get_output_dir(trial)
@@ -84,6 +95,8 @@ class AtomicCheckpoints(Trainer):
                 self.state.save_to_json(str(staged / "trainer_state.json"))
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
+            if state := self.own_state():
+                save_file(state, staged / OWN_STATE)
             seal(staged)
             shutil.rmtree(final / name, ignore_errors=True)
             os.replace(staged, final / name)
@@ -103,4 +116,6 @@ class AtomicCheckpoints(Trainer):
             raise ValueError(f"{resume_from_checkpoint}: not a whole checkpoint: resume from another, or start anew")
         if resume_from_checkpoint and not any(Path(resume_from_checkpoint).glob("rng_state*")):
             raise ValueError(f"{resume_from_checkpoint}: saved with save_only_model, so nothing can resume from it")
+        if resume_from_checkpoint and (own := Path(resume_from_checkpoint) / OWN_STATE).is_file():
+            self.load_own_state(load_file(own))
         return super().train(resume_from_checkpoint or None, *args, **kwargs)

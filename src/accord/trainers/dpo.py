@@ -1,12 +1,15 @@
 """Direct Preference Optimization: from pairs of completions, without a reward model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from accord.losses import dpo
 from accord.trainers import rows
 from accord.trainers.base import AccordTrainer
 from accord.trainers.config import AccordConfig
-from accord.trainers.objective import Method, Objective, Scored, mean
+from accord.trainers.examples import Example
+from accord.trainers.objective import Method, Objective, mean
+from accord.trainers.scored import Scored
 
 
 @dataclass
@@ -32,7 +35,7 @@ class DPOConfig(AccordConfig):
 LOSSES = {"sigmoid": dpo.sigmoid}
 
 
-def objective(config: DPOConfig) -> Objective:
+def objective(config: DPOConfig, examples: Sequence[Example]) -> Objective:
     """DPO's loss and TRL's metrics for it."""
     loss, beta = LOSSES[config.loss_type], config.beta
 

@@ -1,8 +1,8 @@
 """What a trainer draws: examples, in an order that depends on nothing but the seed and the epoch."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -18,12 +18,14 @@ class Example:
     tree    its prompt and completions (chosen and rejected; or one)
     p       what people said: the probability that the first completion is preferred, or desirable
     weight  how much the example counts in the loss
+    numbers what else is known of it (a reward model's `margin`), by column
     """
 
     id: str
     tree: PromptTree
     p: float = 1.0
     weight: float = 1.0
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 def stable_hash(*parts: object) -> bytes:

@@ -8,7 +8,8 @@ from accord.trainers import rows
 from accord.trainers.base import AccordTrainer
 from accord.trainers.config import AccordConfig
 from accord.trainers.examples import Example, stable_hash
-from accord.trainers.objective import Method, Objective, Scored, mean
+from accord.trainers.objective import Method, Objective, Preview, Previewed, mean
+from accord.trainers.scored import Scored
 from accord.tree import PromptTree
 
 
@@ -39,14 +40,14 @@ class KTOConfig(AccordConfig):
 LOSSES = {"kto": kto.logistic}
 
 
-def objective(config: KTOConfig) -> Objective:
+def objective(config: KTOConfig, examples: Sequence[Example]) -> Objective:
     """KTO's loss and TRL's metrics for it."""
     loss, beta = LOSSES[config.loss_type], config.beta
 
     def losses(scored: Scored):
         return loss(
             scored.logratios_EK[:, 0],
-            scored.reference_point,
+            scored.preview_EP[:, 0],
             p_desirable=scored.p_E,
             beta=beta,
             desirable_weight=config.desirable_weight,
@@ -62,7 +63,7 @@ def objective(config: KTOConfig) -> Objective:
             "rewards/rejected": mean(rewards, do_not),
             "logps/chosen": mean(logps, want),
             "logps/rejected": mean(logps, do_not),
-            "kl": mean(scored.reference_point.expand(len(logps))),
+            "kl": mean(scored.preview_EP[:, 0]),
         }
 
     def derived(means: dict[str, float]) -> dict[str, float]:
@@ -73,7 +74,11 @@ def objective(config: KTOConfig) -> Objective:
     def mismatched(examples: Sequence[Example]) -> list[Example]:
         return mismatch(examples, config.seed, config.max_length)
 
-    return Objective(losses, lambda example: 1.0, metrics, derived=derived, mismatched=mismatched)
+    def z0(batch: Previewed):
+        ratios = batch.logratios_EK[:, 0]
+        return kto.kl_reference_point(ratios.sum(), len(ratios)).expand(len(ratios), 1)
+
+    return Objective(losses, lambda example: 1.0, metrics, derived=derived, preview=Preview(z0, mismatched))
 
 
 def mismatch(examples: Sequence[Example], seed: int, max_length: int | None = None) -> list[Example]:

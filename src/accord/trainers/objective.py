@@ -2,67 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from accord.policy.reference import key
+from accord.policy.load import Policy, load_policy
 from accord.trainers.config import AccordConfig
 from accord.trainers.examples import Example, Merged
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A micro-batch of E examples with K completions each, as the policy and the reference see it.
-
-    logps_EK        summed log-probs of the completions, with gradient
-    reference_EK    the reference's (0 where the method has none)
-    lengths_EK      tokens of each completion
-    p_E, weight_E   what people said, and how much it counts
-    reference_point z₀ of the optimizer batch (0 where the method has none)
-    """
-
-    logps_EK: Tensor
-    reference_EK: Tensor
-    lengths_EK: Tensor
-    p_E: Tensor
-    weight_E: Tensor
-    reference_point: Tensor
-
-    @property
-    def logratios_EK(self) -> Tensor:
-        """log π − log π_ref of each completion."""
-        return self.logps_EK - self.reference_EK
-
-
-def scored(
-    group: Sequence[Merged], logps_C: Tensor, references: Mapping[bytes, float] | None, reference_point: Tensor
-) -> Scored:
-    """The examples of a micro-batch with the log-probs of its trees' completions.
-
-    references  log-prob of each completion under its `key`; None where the method has no reference
-    """
-    examples = [example for merged in group for example in merged.examples]
-    first, leaves = 0, []
-    for merged in group:
-        leaves += [[first + leaf for leaf in each] for each in merged.leaves]
-        first += len(merged.tree.completions)
-    tensor = partial(torch.tensor, device=logps_C.device)
-    logps_EK = logps_C[tensor(leaves)]
-    reference_EK = torch.zeros_like(logps_EK)
-    if references is not None:
-        reference_EK = tensor([[references[key(e.tree.prompt, c)] for c in e.tree.completions] for e in examples])
-    return Scored(
-        logps_EK,
-        reference_EK,
-        tensor([[len(c) for c in e.tree.completions] for e in examples]),
-        tensor([e.p for e in examples]),
-        tensor([e.weight for e in examples]),
-        reference_point,
-    )
+from accord.trainers.scored import Read, Scored, Wanted, read_logps
 
 
 class Metric(NamedTuple):
@@ -72,15 +21,41 @@ class Metric(NamedTuple):
     number: Tensor
 
 
+class Previewed(NamedTuple):
+    """A whole optimizer batch, over all processes, as a pass without gradient sees it: [E, K] each."""
+
+    logps_EK: Tensor
+    reference_EK: Tensor
+
+    @property
+    def logratios_EK(self) -> Tensor:
+        return self.logps_EK - self.reference_EK
+
+
+class Preview(NamedTuple):
+    """What a loss must know of the whole optimizer batch before its parts are trained on, so that the result does not
+    depend on how the batch is cut. It costs a forward pass without gradient.
+
+    summary     the batch as it was seen -> [E, P], P numbers for each example
+    stand_ins   all examples -> for each, what is seen in its place; None for the examples themselves
+    """
+
+    summary: Callable[[Previewed], Tensor]
+    stand_ins: Callable[[Sequence[Example]], list[Example]] | None = None
+
+
 class Objective(NamedTuple):
     """A method with its configuration, chosen once, before the loop.
 
-    losses        Scored -> [E] losses, before weights
-    units         what an example adds to the number that the summed loss is divided by (1; SFT: its tokens)
-    metrics       Scored, [E] losses -> named means; the names are always the same
-    derived       means of an optimizer step -> what can be said only of them
-    reference     whether the reference's log-probs are needed
-    mismatched    all examples -> for each, a completion of another prompt that estimates the reference point; or None
+    losses     Scored -> [E] losses, before weights
+    units      what an example adds to the number that the summed loss is divided by (1; SFT: its tokens)
+    metrics    Scored, [E] losses -> named means; the names are always the same
+    derived    means of an optimizer step -> what can be said only of them
+    reference  whether the reference's log-probs are needed
+    preview    what is found of the whole optimizer batch beforehand; or None
+    carry      a number kept from one optimizer batch to the next, and the batch's mean log-ratio -> the number from
+               then on. It begins as 0, is each example's one preview, and is saved in checkpoints; or None
+    wanted     what is read of the policy beside log-probs
     """
 
     losses: Callable[[Scored], Tensor]
@@ -88,7 +63,9 @@ class Objective(NamedTuple):
     metrics: Callable[[Scored, Tensor], dict[str, Metric]]
     derived: Callable[[dict[str, float]], dict[str, float]] = lambda means: {}
     reference: bool = True
-    mismatched: Callable[[Sequence[Example]], list[Example]] | None = None
+    preview: Preview | None = None
+    carry: Callable[[float, float], float] | None = None
+    wanted: Wanted = Wanted()
 
 
 def mean(values: Tensor, where: Tensor | None = None) -> Metric:
@@ -118,6 +95,18 @@ class Means:
         return {name: (s / n).item() for name, (s, n) in zip(names, reduce(sums), strict=True) if n > 0}
 
 
+class Column(NamedTuple):
+    """A column of numbers that a method reads: its value where a row has none, and its range."""
+
+    default: float
+    least: float
+    most: float
+
+
+def _load(name: Any, config: AccordConfig) -> Policy:
+    return load_policy(name, trainable=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """All in which one trainer differs from another.
@@ -126,11 +115,17 @@ class Method:
     completions  the columns that hold completions, in the order of K
     label        the column that says how likely the first is preferred or desirable; "" where there is none
     rows         a dataset's row -> rows with `prompt` and those columns
-    objective    configuration -> objective
+    objective    configuration, train examples -> objective
+    numbers      further columns of numbers
+    read         what is read of the model for a micro-batch
+    load         a model's name and the configuration -> the model to train, with its tokenizer
     """
 
     config: type[AccordConfig]
     completions: tuple[str, ...]
     label: str
     rows: Callable[[Mapping[str, Any]], Iterator[dict[str, Any]]]
-    objective: Callable[[Any], Objective]
+    objective: Callable[[Any, Sequence[Example]], Objective]
+    numbers: Mapping[str, Column] = field(default_factory=dict)
+    read: Callable[[nn.Module, Sequence[Merged], Wanted], Read] = read_logps
+    load: Callable[[Any, Any], Policy] = _load

@@ -43,13 +43,14 @@ def examples_of(
     encoded = encode(rows, tokenizer, method.completions, **limits)  # type: ignore[arg-type]
     for done, (row, each) in enumerate(zip(rows, encoded, strict=True), 1):
         progress(f"tokenising {name} rows", done, len(rows))
-        p = number(row, method.label, most=1) if method.label else 1.0
+        p = number(row, method.label, 1, 0, 1) if method.label else 1.0
         weight = number(row, "weight")
         shortened += each.cut > 0 and each.tree is not None
         if each.tree is None:
             dropped.append(str(row["id"]))
         else:
-            kept.append(Example(str(row["id"]), each.tree, p, weight))
+            numbers = {column: number(row, column, *within) for column, within in method.numbers.items()}
+            kept.append(Example(str(row["id"]), each.tree, p, weight, numbers))
     limit = f"max_length={args.max_length}"
     if dropped:
         names = ", ".join(dropped[:3]) + (" …" if len(dropped) > 3 else "")

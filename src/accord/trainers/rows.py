@@ -30,7 +30,7 @@ def unpaired(row: Row) -> Iterator[dict[str, Any]]:
     """`prompt`, `completion`, and how desirable it is; a preference row gives two."""
     if row.get("chosen") is not None and row.get("completion") is None:
         pair = next(preference(row))
-        p = number(pair, "p_chosen", most=1)
+        p = number(pair, "p_chosen", most=1.0)
         rest = {k: v for k, v in pair.items() if k not in ("chosen", "rejected", "p_chosen")}
         for side, desirable in (("chosen", p), ("rejected", 1 - p)):
             yield rest | {"id": f"{row['id']}/{side}", "completion": pair[side], "p_desirable": desirable}
@@ -57,16 +57,17 @@ def demonstration(row: Row) -> Iterator[dict[str, Any]]:
         yield dict(row)
 
 
-def number(row: Row, column: str, most: float = math.inf) -> float:
-    """A finite number from 0 to `most`; 1 where the row has none."""
+def number(row: Row, column: str, default: float = 1.0, least: float = 0.0, most: float = math.inf) -> float:
+    """A finite number from `least` to `most`; `default` where the row has none."""
     value = row.get(column)
     try:
-        found = 1.0 if value is None else float(value)
+        found = default if value is None else float(value)
     except (TypeError, ValueError):
         found = math.nan
-    if not (0 <= found <= most and math.isfinite(found)):
-        wanted = "0 or more" if most == math.inf else f"from 0 to {most:g}"
-        raise ValueError(f"row {row['id']}: {column} is {value!r}: use a number {wanted}")
+    if not (least <= found <= most and math.isfinite(found)):
+        bounds = {math.inf: "finite number" if least == -math.inf else f"number {least:g} or more"}
+        wanted = bounds.get(most, f"number from {least:g} to {most:g}")
+        raise ValueError(f"row {row['id']}: {column} is {value!r}: use a {wanted}")
     return found
 
 

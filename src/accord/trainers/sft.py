@@ -1,11 +1,14 @@
 """Supervised fine-tuning: imitating demonstrations."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from accord.trainers import rows
 from accord.trainers.base import AccordTrainer
 from accord.trainers.config import AccordConfig
-from accord.trainers.objective import Method, Metric, Objective, Scored
+from accord.trainers.examples import Example
+from accord.trainers.objective import Method, Metric, Objective
+from accord.trainers.scored import Scored
 
 
 @dataclass
@@ -15,7 +18,7 @@ class SFTConfig(AccordConfig):
     learning_rate: float = field(default=2e-5, metadata={"help": "The initial learning rate."})
 
 
-def objective(config: SFTConfig) -> Objective:
+def objective(config: SFTConfig, examples: Sequence[Example]) -> Objective:
     """−log π(completion | prompt), averaged over the completion tokens of the optimizer batch (nats a token)."""
 
     def losses(scored: Scored):

@@ -1,5 +1,7 @@
 """Log-probabilities of target tokens without the [tokens, vocabulary] table of logits."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -9,9 +11,33 @@ LOGITS = 2**26
 ROWS = 16
 
 
+class TokenLogps(NamedTuple):
+    """What a head says of N tokens, in fp32.
+
+    logps_N       log p(target), with gradient
+    collisions_N  log Σ_v p(v)², how sure the head is of itself, without gradient; None where it was not asked for
+    """
+
+    logps_N: Tensor
+    collisions_N: Tensor | None
+
+
+def token_logps(logits_NV: Tensor, target_N: Tensor, collisions: bool) -> TokenLogps:
+    """From logits that exist at once."""
+    normal_NV = logits_NV.float().log_softmax(-1)
+    found = (2 * normal_NV.detach()).logsumexp(-1) if collisions else None
+    return TokenLogps(normal_NV.gather(1, target_N[:, None])[:, 0], found)
+
+
 def target_logps(
-    hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, bias_V: Tensor | None = None, chunk: int | None = None
-) -> Tensor:
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    target_N: Tensor,
+    bias_V: Tensor | None = None,
+    *,
+    chunk: int | None = None,
+    collisions: bool = False,
+) -> TokenLogps:
     r"""log softmax(h Wᵀ + b)[target] for each of N tokens, in fp32.
 
     Forward and backward go through the tokens in chunks, and the backward computes the logits again. With
@@ -24,8 +50,10 @@ def target_logps(
     hidden_ND   in the dtype that the product shall have (autocast does not reach into this function)
     weight_VD   the output embedding; cast to hidden's dtype where they differ. Its gradient is summed in fp32
     chunk       tokens at a time; None for as many as `LOGITS` allows
+    collisions  whether log Σ p² is wanted too
     """
-    return _TargetLogps.apply(hidden_ND, weight_VD, bias_V, target_N, chunk or chunk_size(len(weight_VD)))
+    chunk = chunk or chunk_size(len(weight_VD))
+    return TokenLogps(*_TargetLogps.apply(hidden_ND, weight_VD, bias_V, target_N, chunk, collisions))
 
 
 def chunk_size(vocabulary: int) -> int:
@@ -35,20 +63,25 @@ def chunk_size(vocabulary: int) -> int:
 
 class _TargetLogps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, weight, bias, target, chunk):
+    def forward(ctx, hidden, weight, bias, target, chunk, collisions):
         w = weight.to(hidden.dtype)
         logps = hidden.new_empty(len(hidden), dtype=torch.float32)
+        squares = torch.empty_like(logps) if collisions else None
         for here in _chunks(len(hidden), chunk):
             logits = _logits(hidden[here], w, bias)
             for rows in _chunks(len(logits), ROWS if logits.device.type == "cpu" else chunk):
-                normal = torch.log_softmax(logits[rows].float(), -1)
-                logps[here][rows] = normal.gather(1, target[here][rows, None])[:, 0]
+                found = token_logps(logits[rows], target[here][rows], collisions)
+                logps[here][rows] = found.logps_N
+                if squares is not None:
+                    squares[here][rows] = found.collisions_N
         ctx.save_for_backward(hidden, weight, bias, target, w)
         ctx.chunk = chunk
-        return logps
+        if squares is not None:
+            ctx.mark_non_differentiable(squares)
+        return logps, squares
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx, grad, _):
         hidden, weight, bias, target, w = ctx.saved_tensors
         need_hidden, need_weight, need_bias = ctx.needs_input_grad[:3]
         scale = grad.to(hidden.dtype)[:, None]
@@ -68,7 +101,7 @@ class _TargetLogps(torch.autograd.Function):
             d_weight = d_weight.index_add_(0, target, scaled.float()).to(weight.dtype)
         if d_bias is not None:
             d_bias = d_bias.index_add_(0, target, scale[:, 0].float()).to(bias.dtype)
-        return d_hidden, d_weight, d_bias, None, None
+        return d_hidden, d_weight, d_bias, None, None, None
 
 
 def _plus(total: Tensor | None, part: Tensor) -> Tensor:
