@@ -7,6 +7,7 @@ micro-batches by tokens and normalises the loss over the optimizer batch and all
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar
@@ -216,13 +217,13 @@ class AccordTrainer(WithReference, AtomicCheckpoints, Trainer):
         model: nn.Module,
         group: Sequence[Merged],
         references: Mapping[bytes, float] | None,
-        preview: Mapping[int, Sequence[float]],
+        preview: defaultdict[int, list[float]],
     ) -> Scored:
         """A micro-batch as its loss sees it. `preview` is looked up by an example's `id()`."""
         wanted = self.objective.wanted
         outputs_EK, alignment_EK = self.method.read(model, group, wanted)
         examples = tuple(example for merged in group for example in merged.examples)
-        preview_EP = outputs_EK.new_tensor([preview.get(id(e), ()) for e in examples])
+        preview_EP = outputs_EK.new_tensor([preview[id(e)] for e in examples])
         reference_EK = reference_logps(examples, references, outputs_EK.detach(), wanted.tail)
         return Scored(outputs_EK, reference_EK, examples, preview_EP, alignment_EK)
 
@@ -239,27 +240,28 @@ class AccordTrainer(WithReference, AtomicCheckpoints, Trainer):
         self._means.add(self.objective.metrics(scored, losses_E), counts)
         return (losses_E * scored.weight_E).sum() * counts
 
-    def _preview(self, inputs: Sequence[Example]) -> dict[int, list[float]]:
-        """What the loss wants to know of the whole optimizer batch, over all processes, for each of these examples."""
+    def _preview(self, inputs: Sequence[Example]) -> defaultdict[int, list[float]]:
+        """What the loss wants to know of the whole optimizer batch, over all processes, for each of these examples.
+        An idle micro-batch's examples, which are not among them, get zeros."""
         if self.objective.carry is not None:
-            return {id(e): [self.carried] for e in inputs}
+            return defaultdict(lambda: [self.carried])
         if self.objective.preview is None:
-            return {}
+            return defaultdict(list)
         seen: dict[int, list[list[float]]] = {}
         stand_ins = self.stand_ins(inputs)
         references = self.references_of(stand_ins)
         with torch.no_grad(), self.accelerator.autocast():
             for group, counts in self._shares(stand_ins):
-                scored = self._scored(self._bare_model, group, references, {})
+                scored = self._scored(self._bare_model, group, references, defaultdict(list))
                 if counts:
                     pairs = torch.stack([scored.logps_EK, scored.reference_EK], 1).tolist()
                     seen.update(zip(map(id, scored.examples), pairs, strict=True))
-        mine = [seen[id(e)] for e in stand_ins]
-        parts = gather_object([mine])
+        parts = gather_object([[seen[id(e)] for e in stand_ins]])
         logps_EK, reference_EK = torch.tensor([row for part in parts for row in part]).unbind(1)
         found = self.objective.preview.summary(Previewed(logps_EK, reference_EK)).tolist()
         first = sum(map(len, parts[: self.accelerator.process_index]))
-        return {id(e): row for e, row in zip(inputs, found[first:], strict=False)}
+        mine = zip(map(id, inputs), found[first : first + len(inputs)], strict=True)
+        return defaultdict(lambda: [0.0] * len(found[0]), mine)
 
     def _total(self, value: float) -> float:
         """The sum of a number over all processes."""
