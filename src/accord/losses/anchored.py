@@ -10,8 +10,8 @@ from torch import Tensor
 
 
 def nca_pair(chosen_logratios: Tensor, rejected_logratios: Tensor, *, beta: float = 0.1) -> Tensor:
-    """−log σ(r_c) − ½·log σ(−r_c) − ½·log σ(−r_r), with r = β·log-ratio (Chen et al. 2024, arXiv:2402.05369, eq. 11
-    with K = 2 and a hard label). The expectation over a soft label is its form with soft labels."""
+    """−log σ(r_c) − ½·log σ(−r_c) − ½·log σ(−r_r), with r = β·log-ratio (Chen et al. 2024, arXiv:2402.05369, with
+    two answers and a hard label). The expectation over a soft label is its form with soft labels."""
     chosen, rejected = beta * chosen_logratios, beta * rejected_logratios
     return -F.logsigmoid(chosen) - (F.logsigmoid(-chosen) + F.logsigmoid(-rejected)) / 2
 

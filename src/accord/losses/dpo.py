@@ -44,14 +44,14 @@ def sigmoid_norm(
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """`sigmoid` of the scores per token, so that long answers get no larger margins (Lambert et al. 2024, Tülu 3,
-    arXiv:2411.15124, eq. 6). β is of another size here: they use 5."""
+    arXiv:2411.15124). β is of another size here: they use 5."""
     chosen, rejected = chosen_scores / chosen_lengths, rejected_scores / rejected_lengths
     return sigmoid(chosen, rejected, beta=beta, p_chosen=p_chosen, label_smoothing=label_smoothing)
 
 
 def hinge(chosen_scores: Tensor, rejected_scores: Tensor, *, beta: float = 0.1) -> Tensor:
-    """max(0, 1 − βΔ): a pair that is right by 1 or more teaches nothing (RSO, Liu et al. 2023, arXiv:2309.06657,
-    eq. 9: SLiC's hinge on the implied rewards)."""
+    """max(0, 1 − βΔ): a pair that is right by 1 or more teaches nothing (RSO, Liu et al. 2023, arXiv:2309.06657:
+    SLiC's hinge on the implied rewards)."""
     return torch.relu(1 - beta * (chosen_scores - rejected_scores))
 
 
@@ -96,7 +96,7 @@ def exo_pair(
 def robust(
     chosen_scores: Tensor, rejected_scores: Tensor, *, beta: float = 0.1, label_smoothing: float = 0.0
 ) -> Tensor:
-    """(−(1 − ε)·log σ(βΔ) + ε·log σ(−βΔ)) / (1 − 2ε) (Chowdhury et al. 2024, arXiv:2403.00409, eq. 12).
+    """(−(1 − ε)·log σ(βΔ) + ε·log σ(−βΔ)) / (1 − 2ε) (Chowdhury et al. 2024, arXiv:2403.00409).
 
     If each label is wrong with probability ε = `label_smoothing` < ½, its mean is the loss of the right labels.
     """

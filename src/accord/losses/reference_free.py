@@ -65,7 +65,7 @@ def cpo(
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """−log σ(β·(log π(c) − log π(r))) + α·NLL(c): DPO's loss under a uniform reference, kept near the data (CPO, Xu et
-    al. 2024, arXiv:2401.08417, eq. 5–6). α = `cpo_alpha`; `label_smoothing` is of the first term, as in `dpo.sigmoid`.
+    al. 2024, arXiv:2401.08417). α = `cpo_alpha`; `label_smoothing` is of the first term, as in `dpo.sigmoid`.
     NLL is `sft`."""
     preference = sigmoid(chosen_logps, rejected_logps, beta=beta, label_smoothing=label_smoothing)
     return preference + cpo_alpha * sft(chosen_logps, chosen_lengths)
@@ -80,7 +80,7 @@ def slic(
     slic_lambda: float = 0.5,
 ) -> Tensor:
     """max(0, δ − log π(c) + log π(r)) + λ·NLL(c): the chosen shall be likelier by δ nats (SLiC-HF, Zhao et al. 2023,
-    arXiv:2305.10425, eq. 2).
+    arXiv:2305.10425).
 
     Their regularising target, the answer that the model was fine-tuned on, is the chosen one here. NLL is `sft`.
     """
