@@ -1,13 +1,13 @@
 """How a training begins: afresh, afresh over an older run, or where a run stopped."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
 
-from accord.cli.arguments import Arguments, parse
+from accord.cli.arguments import Arguments, Given, command_line, config_file, parse
 from accord.feedback import AccordError
 from accord.runs import Run
 from accord.trainers.checkpoint import last_checkpoint
@@ -53,6 +53,29 @@ FREE = ONCE | {
     "log_level", "per_device_eval_batch_size", "token_budget", "dataloader_num_workers", "activation_checkpointing",
     "gradient_checkpointing",
 }  # fmt: skip
+
+
+def named_backend(method: str, argv: Sequence[str]) -> str:
+    """Whose trainers are asked for, before the options can be read: they depend on it. A resumed run keeps its own."""
+    said = {given.key: given.value for given in _written(argv)}
+
+    def text(key: str) -> str | None:
+        value = said.get(key)
+        return (value[-1] if value else None) if isinstance(value, list) else value
+
+    named = text("backend")
+    if named is None and "resume" in said:
+        folder = Path(text("output_dir") or _defaults(method)["output_dir"])
+        named = Run.open(folder).config().get("backend") if (folder / "run.json").is_file() else None
+    return named or "accord"
+
+
+def _written(argv: Sequence[str]) -> Iterator[Given]:
+    """What the files say that `argv` names, then what it says itself."""
+    written = list(command_line(argv))
+    for path in [path for given in written if given.key == "config" for path in given.value]:
+        yield from config_file(Path(path))
+    yield from written
 
 
 def _defaults(method: str) -> dict[str, Any]:

@@ -93,8 +93,11 @@ class DataOptions:
 
 @dataclass
 class RunOptions:
-    """What to do where a run already is."""
+    """Whose trainers run, and what to do where a run already is."""
 
+    backend: Literal["accord", "trl"] = field(
+        default="accord", metadata={"help": "Whose trainers run: Accord's, or TRL's (pip install 'accord[trl]')."}
+    )
     resume: bool = field(default=False, metadata={"help": "Go on from the last whole checkpoint in output_dir."})
     overwrite_output_dir: bool = field(
         default=False, metadata={"help": "Start afresh in output_dir, and delete the run that is there."}
@@ -108,6 +111,7 @@ class RunOptions:
 
 _PACKED = "Accord never pads: it packs whole prompt trees under token_budget"
 _REFERENCE = "the reference is the model that training started from; its log-probs are computed once and kept on disk"
+_PAIRS = "it belongs to losses of pairs: accord dpo has it"
 
 #: Keys that TRL has and Accord has not -> why, and what to do instead.
 NOT_HERE = {
@@ -124,17 +128,17 @@ NOT_HERE = {
     "dataset_streaming": "training reads a frozen snapshot of the data, so that a run can be repeated",
     "dataset_text_field": "rows have `messages`, or `prompt` and `completion`",
     "datasets": "list the files in dataset_name",
-    "discopop_tau": "the discopop loss is not there yet",
+    "discopop_tau": _PAIRS,
     "env": "set environment variables in the shell: NAME=value accord dpo …",
     "eos_token": "completions end as the tokenizer's chat template ends them",
     "eval_packing": _PACKED,
-    "f_alpha_divergence_coef": "only the reverse KL divergence is there yet",
-    "f_divergence_type": "only the reverse KL divergence is there yet",
+    "f_alpha_divergence_coef": _PAIRS,
+    "f_divergence_type": _PAIRS,
     "ignore_bias_buffers": "it was a workaround that Accord does not need",
-    "ld_alpha": "length desensitization is not there yet",
+    "ld_alpha": _PAIRS,
     "lora_task_type": "it is always CAUSAL_LM",
     "loss_type": "sft has one loss, −log π(completion | prompt)",
-    "loss_weights": "one loss_type at a time",
+    "loss_weights": _PAIRS,
     "model_init_kwargs": "use dtype, model_revision, load_in_4bit, load_in_8bit",
     "packing": _PACKED,
     "packing_strategy": _PACKED,
@@ -143,13 +147,13 @@ NOT_HERE = {
     "padding_free": _PACKED,
     "precompute_ref_batch_size": _REFERENCE,
     "precompute_ref_log_probs": _REFERENCE,
-    "ref_model_mixup_alpha": _REFERENCE,
-    "ref_model_sync_steps": _REFERENCE,
+    "ref_model_mixup_alpha": _PAIRS,
+    "ref_model_sync_steps": _PAIRS,
     "router_aux_loss_coef": "the router's balancing loss is not added yet",
     "shuffle_dataset": "examples are shuffled each epoch; train_sampling_strategy: sequential keeps their order",
     "streaming": "training reads a frozen snapshot of the data, so that a run can be repeated",
-    "sync_ref_model": _REFERENCE,
+    "sync_ref_model": _PAIRS,
     "test_split_size": "use test_fraction",
     "use_bnb_nested_quant": "4-bit weights are quantized once",
-    "use_weighting": "weights are in the data: the column `weight`",
+    "use_weighting": _PAIRS,
 }

@@ -1,10 +1,13 @@
-"""What `accord sft`, `dpo` and `kto` do: options → data → snapshot → model → trainer → run folder → report."""
+"""What a training command does: options → data → snapshot → model → trainer → run folder → report."""
 
 import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,8 +20,9 @@ from rich.console import Console
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 from transformers.utils.logging import disable_progress_bar
 
+from accord import __version__
 from accord.cli.arguments import Arguments
-from accord.cli.beginning import read_options, resolved, starting_point
+from accord.cli.beginning import named_backend, read_options, resolved, starting_point
 from accord.cli.options import ModelOptions
 from accord.cli.processes import start_all
 from accord.cli.progress import Keeper, ShowProgress
@@ -34,22 +38,48 @@ T = TypeVar("T")
 
 
 class Method(NamedTuple):
-    """What one training command is made of."""
+    """What one training command is made of.
+
+    backend      whose trainer it is, in which version
+    documented   the configuration whose settings `--help` shows, where it is not `config` itself
+    check_rows   raises ValueError where the trainer cannot learn from one of the rows; None where it takes all
+    """
 
     name: str
     summary: str
     config: type[TrainingArguments]
     trainer: Callable[..., Trainer]
+    backend: str = f"accord {__version__}"
+    documented: type[TrainingArguments] | None = None
+    check_rows: Callable[[Iterable[Mapping[str, Any]]], None] | None = None
+
+
+def on_trl(method: Method) -> Method:
+    """The same method by TRL's trainer."""
+    if find_spec("trl") is None:
+        raise AccordError("--backend trl needs TRL: pip install 'accord[trl]'")
+    from accord.trainers.on_trl import BACKEND, PEERS, build, check_rows, config_of
+
+    return method._replace(
+        config=config_of(method.name, method.config),
+        trainer=partial(build, method.name),
+        backend=BACKEND,
+        documented=PEERS[method.name].config,
+        check_rows=check_rows,
+    )
+
+
+#: --backend -> a method of Accord's as that backend runs it
+BACKENDS: dict[str, Callable[[Method], Method]] = {"trl": on_trl}
 
 
 def train(method: Method, argv: Sequence[str]) -> None:
     """One training command, from its arguments to the report. AccordError and ValueError are for the user to mend."""
     if asked := {"--help", "-h", "--help-all", "--help_all"} & set(argv):
-        from accord.cli.training_help import show_help
-
-        return show_help(method.name, method.summary, method.config, everything=bool(asked - {"--help", "-h"}))
+        return explain(method, argv, everything=bool(asked - {"--help", "-h"}))
     start_all([method.name, *argv])
     try:
+        method = by_backend(method, argv)
         options = read_options(method.name, method.config, argv)
     except (AccordError, ValueError):
         if os.environ.get("RANK", "0") != "0":  # the first process says it for all
@@ -83,6 +113,21 @@ def train(method: Method, argv: Sequence[str]) -> None:
     return None
 
 
+def explain(method: Method, argv: Sequence[str], everything: bool) -> None:
+    """`--help`: the settings of the backend that `argv` names, whatever else is wrong there."""
+    from accord.cli.training_help import show_help
+
+    with suppress(AccordError):
+        method = by_backend(method, [word for word in argv if not word.startswith(("-h", "--help"))])
+    show_help(method.name, method.summary, method.documented or method.config, everything)
+
+
+def by_backend(method: Method, argv: Sequence[str]) -> Method:
+    """The method by the trainers that are asked for."""
+    backend = BACKENDS.get(named_backend(method.name, argv))
+    return backend(method) if backend else method
+
+
 def prepare(
     method: Method, folder: Path, options: Arguments, checkpoint: str | None, argv: Sequence[str], console: Console
 ) -> Snapshot:
@@ -90,6 +135,10 @@ def prepare(
     if checkpoint and (folder / "data").is_dir() and (folder / "run.json").is_file():
         return read_snapshot(folder / "data")
     rows = rows_for(method.name, options.data)
+    if method.check_rows:
+        rows = rows._replace(splits={name: list(split) for name, split in rows.splits.items()})
+        for name in ("train", "test") if options.config.eval_strategy != "no" else ("train",):
+            method.check_rows(rows.splits[name])
     if folder.is_dir():
         shutil.rmtree(folder)
     snapshot = write_snapshot(folder / "data", rows.form, rows.splits, meta=rows.meta)
@@ -98,6 +147,7 @@ def prepare(
         config=resolved(options),
         command=shlex.join(["accord", method.name, *argv]),
         method=method.name,
+        backend=method.backend,
         base_model=options.model.model_name_or_path,
         snapshot_hash=snapshot.hash,
         data={"form": snapshot.form, "counts": dict(snapshot.counts), **snapshot.meta},
@@ -117,7 +167,7 @@ def evaluated(trainer: Trainer) -> bool:
     return any("eval_loss" in r and r["step"] == trainer.state.global_step for r in trainer.state.log_history)
 
 
-NOUNS = {"sft": "answers", "dpo": "pairs", "kto": "answers"}
+NOUNS = {"sft": "answers", "dpo": "pairs", "kto": "answers", "reward": "pairs"}
 
 
 def load(options: ModelOptions) -> Policy:

@@ -1,0 +1,67 @@
+"""Accord's training rows as TRL's trainers read them. What they cannot say is refused: TRL has no soft labels."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from accord.trainers import rows
+
+Row = Mapping[str, Any]
+
+#: column -> the values that TRL can express
+CERTAIN: dict[str, tuple[float, ...]] = {
+    "p_chosen": (0, 1),
+    "p_desirable": (0, 1),
+    "p_tie": (0,),
+    "weight": (1,),
+}
+REMEDY = {
+    "p_chosen": "give --labels majority, which leaves none but ties",
+    "p_desirable": "give --labels majority, which leaves none but ties",
+    "p_tie": "take ties out of the data",
+    "weight": "repeat rows, or take them out",
+}
+
+
+def check_rows(rows: Iterable[Row]) -> None:
+    """Raises ValueError, naming the first such row, where TRL cannot express what the rows say."""
+    for row in rows:
+        for column, certain in CERTAIN.items():
+            value = row.get(column)
+            if value is not None and value not in certain:
+                raise ValueError(
+                    f"row {row.get('id')}: {column} is {value:.3g}, and TRL knows only "
+                    f"{' and '.join(map(str, certain))}: {_remedy(column, value)}, or leave out --backend trl"
+                )
+
+
+def _remedy(column: str, value: float) -> str:
+    return "take ties out of the data" if value == 0.5 else REMEDY[column]
+
+
+def preference(row: Row) -> dict[str, Any]:
+    """`prompt`, `chosen`, `rejected` and, where there is one, `margin`; a pair that people turn round is turned."""
+    pair = {name: row[name] for name in ("prompt", "chosen", "rejected", "margin") if row.get(name) is not None}
+    if row.get("p_chosen") == 0:
+        pair |= {"chosen": row["rejected"], "rejected": row["chosen"]}
+    return pair
+
+
+def unpaired(row: Row) -> dict[str, Any]:
+    """`prompt`, `completion`, `label`."""
+    wanted = row["label"] if row.get("p_desirable") is None else row["p_desirable"]
+    return {"prompt": row["prompt"], "completion": row["completion"], "label": bool(wanted)}
+
+
+def demonstration(row: Row) -> dict[str, Any]:
+    """`prompt` and `completion`: of `messages`, the last turn is learnt, as in Accord."""
+    whole = next(rows.demonstration(row))
+    return {"prompt": whole["prompt"], "completion": whole["completion"]}
+
+
+#: method -> a row of Accord's as TRL's
+FORMS: dict[str, Callable[[Row], dict[str, Any]]] = {
+    "sft": demonstration,
+    "dpo": preference,
+    "kto": unpaired,
+    "reward": preference,
+}
