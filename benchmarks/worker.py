@@ -49,7 +49,7 @@ def same_mismatches(trainer: Any, seed: int) -> None:
     By itself it takes, in batches that never change, the left neighbour's (which is why TRL cannot shuffle KTO data).
     """
     from accord.trainers.examples import Example
-    from accord.trainers.kto import mismatch
+    from accord.trainers.reference_point import mismatch
     from accord.tree import PromptTree
 
     rows = trainer.train_dataset

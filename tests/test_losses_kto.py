@@ -133,8 +133,25 @@ def test_losses_and_gradients_are_trls(loss_type, kl, point, tmp_path, tiny_mode
 
 
 def test_the_reference_point_is_a_clamped_mean_without_gradient():
-    total = torch.tensor(6.0, requires_grad=True)
-    point = kto.kl_reference_point(total, 4)
+    ratios = torch.tensor([5.0, -1.0, 2.0, 0.0], requires_grad=True)
+    point = kto.kl_reference_point(ratios)
     assert point.item() == 1.5
     assert not point.requires_grad
-    assert kto.kl_reference_point(torch.tensor(-6.0), torch.tensor(4.0)).item() == 0
+    assert kto.kl_reference_point(-ratios).item() == 0
+
+
+def test_loss_aversion_holds_the_model_where_people_disagree():
+    """−p·v(z) − (1 − p)·v(−z) falls from z = 0 upwards only if p > λ(1 − p), so p > λ/(1 + λ) = 0.692 for λ = 2.25,
+    and downwards only if p < 0.308; in between z₀ costs least. Without loss aversion everything turns at ½."""
+
+    def away(p: float, name: str) -> list[bool]:
+        """Whether a step off the reference point, down or up, lowers the loss."""
+        z, value = torch.tensor([-0.5, 0.0, 0.5]), prospect.VALUES[name]
+        below, at, above = kto.human_aware(z, 0.0, p_desirable=torch.tensor(p), beta=1.0, value=value).tolist()
+        return [below < at, above < at]
+
+    for name in ("kahneman_tversky", "loss_averse"):
+        assert [away(p, name) for p in (0.3, 0.32, 0.5, 0.68, 0.7)] == (
+            [[True, False]] + 3 * [[False, False]] + [[False, True]]
+        )
+    assert [away(p, "logistic") for p in (0.32, 0.68)] == [[True, False], [False, True]]

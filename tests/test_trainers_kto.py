@@ -7,7 +7,7 @@ import pytest
 
 from accord.policy.encode import encode
 from accord.trainers.examples import Example
-from accord.trainers.kto import mismatch
+from accord.trainers.reference_point import mismatch
 from conftest import make_tiny_llama
 from training_kit import farthest, losses, make, pairs, plain_logps, train, unpaired, weights
 

@@ -48,9 +48,9 @@ def human_aware(
 logistic = human_aware
 
 
-def kl_reference_point(mismatched_logratios_sum: Tensor, count: Tensor | float) -> Tensor:
+def kl_reference_point(mismatched_logratios: Tensor) -> Tensor:
     """z₀ = max(0, mean of log π(y'|x) − log π_ref(y'|x)) over completions y' of other prompts (section 4.2).
 
-    A biased but stable estimate of KL(π‖π_ref), shared by the whole optimizer batch: sum and count are reduced first.
+    A biased but stable estimate of KL(π‖π_ref), shared by the whole optimizer batch.
     """
-    return (mismatched_logratios_sum / count).clamp(min=0).detach()
+    return mismatched_logratios.mean().clamp(min=0).detach()

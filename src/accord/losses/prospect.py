@@ -101,7 +101,7 @@ def prelec(p: Tensor, gamma: float) -> Tensor:
     return torch.exp(-((-torch.log(p)) ** gamma))
 
 
-WEIGHTS: dict[str, Callable[[Tensor, float], Tensor]] = {
+WEIGHTS: dict[str, Callable[..., Tensor]] = {
     "none": unweighted,
     "tversky_kahneman": tversky_kahneman,
     "prelec": prelec,

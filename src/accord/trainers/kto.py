@@ -1,108 +1,73 @@
 """Kahneman–Tversky Optimization: from single completions that people want or do not want."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
+from inspect import signature
 
-from accord.losses import dpo, kto
+from accord.losses import dpo, kto, prospect
 from accord.trainers import rows
+from accord.trainers.balance import side_weights
 from accord.trainers.base import AccordTrainer
-from accord.trainers.config import AccordConfig
-from accord.trainers.examples import Example, stable_hash
-from accord.trainers.objective import Method, Objective, Preview, Previewed, mean
+from accord.trainers.examples import Example
+from accord.trainers.kto_config import KTOConfig
+from accord.trainers.objective import Method, Objective, mean
+from accord.trainers.reference_point import REFERENCE_POINTS
 from accord.trainers.scored import Scored
-from accord.tree import PromptTree
-
-
-@dataclass
-class KTOConfig(AccordConfig):
-    """Configuration of `KTOTrainer`; defaults are TRL's."""
-
-    beta: float = field(
-        default=0.1, metadata={"help": "How fast value saturates with the log-ratio: β of the KTO loss."}
-    )
-    loss_type: str = field(default="kto", metadata={"help": "The loss: `kto`."})
-    desirable_weight: float = field(default=1.0, metadata={"help": "λ_D: weight of desirable outputs."})
-    undesirable_weight: float = field(default=1.0, metadata={"help": "λ_U: weight of undesirable outputs."})
-    prompt_group_size: int = field(
-        default=2,
-        metadata={"help": "Examples of one prompt that are drawn together, so that its tokens are computed once."},
-    )
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.loss_type not in LOSSES:
-            raise ValueError(f"loss_type is {self.loss_type!r}: use one of {', '.join(LOSSES)}")
-        for name in ("beta", "desirable_weight", "undesirable_weight"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: use a positive number")
-
-
-LOSSES = {"kto": kto.logistic}
 
 
 def objective(config: KTOConfig, examples: Sequence[Example]) -> Objective:
     """KTO's loss and TRL's metrics for it."""
-    loss, beta = LOSSES[config.loss_type], config.beta
+    beta = config.beta
+    point = "zero" if config.loss_type == "apo_zero_unpaired" else config.reference_point
+    desirable_weight, undesirable_weight = side_weights(config, examples)
+    weight = prospect.WEIGHTS[config.decision_weights]
+    loss = partial(
+        kto.human_aware,
+        beta=beta,
+        desirable_weight=desirable_weight,
+        undesirable_weight=undesirable_weight,
+        value=value_function(config),
+        weight_gain=partial(weight, gamma=config.decision_gamma_gain),
+        weight_loss=partial(weight, gamma=config.decision_gamma_loss),
+    )
 
     def losses(scored: Scored):
-        return loss(
-            scored.logratios_EK[:, 0],
-            scored.preview_EP[:, 0],
-            p_desirable=scored.p_E,
-            beta=beta,
-            desirable_weight=config.desirable_weight,
-            undesirable_weight=config.undesirable_weight,
-        )
+        reference_point = 0.0 if point == "zero" else scored.preview_EP[:, 0]
+        return loss(scored.logratios_EK[:, 0], reference_point, p_desirable=scored.p_E)
 
     def metrics(scored: Scored, losses_E):
         rewards = dpo.rewards(scored.logratios_EK, beta)[:, 0]
         logps, want = scored.logps_EK[:, 0], scored.p_E * (scored.weight_E > 0)
         do_not = (1 - scored.p_E) * (scored.weight_E > 0)
-        return {
+        found = {} if point == "zero" else {"kl" if point == "kl" else "reference_point": mean(scored.preview_EP[:, 0])}
+        return found | {
             "rewards/chosen": mean(rewards, want),
             "rewards/rejected": mean(rewards, do_not),
             "logps/chosen": mean(logps, want),
             "logps/rejected": mean(logps, do_not),
-            "kl": mean(scored.preview_EP[:, 0]),
         }
 
     def derived(means: dict[str, float]) -> dict[str, float]:
-        if not {"rewards/chosen", "rewards/rejected"} <= means.keys():  # all that was drawn was wanted, or nothing
-            return {}
-        return {"rewards/margins": means["rewards/chosen"] - means["rewards/rejected"]}
+        found = {}
+        if {"rewards/chosen", "rewards/rejected"} <= means.keys():  # else all that was drawn was wanted, or nothing
+            found["rewards/margins"] = means["rewards/chosen"] - means["rewards/rejected"]
+        if config.balance_weights:
+            found |= {"desirable_weight": desirable_weight, "undesirable_weight": undesirable_weight}
+        return found
 
-    def mismatched(examples: Sequence[Example]) -> list[Example]:
-        return mismatch(examples, config.seed, config.max_length)
-
-    def z0(batch: Previewed):
-        ratios = batch.logratios_EK[:, 0]
-        return kto.kl_reference_point(ratios.sum(), len(ratios)).expand(len(ratios), 1)
-
-    return Objective(losses, lambda example: 1.0, metrics, derived=derived, preview=Preview(z0, mismatched))
+    return Objective(losses, lambda example: 1.0, metrics, derived=derived, **REFERENCE_POINTS[point](config))
 
 
-def mismatch(examples: Sequence[Example], seed: int, max_length: int | None = None) -> list[Example]:
-    """For each example, its prompt with the completion of another prompt's example: y' of the KL estimate.
-
-    Which one is decided by content and seed alone: not by the order of the data nor by the batch, so that data can be
-    shuffled, a batch of one has its estimate, and the reference's log-prob of the pair is computed once. A pair that
-    is longer than `max_length` is cut at its end.
-    """
-    ring = sorted(examples, key=lambda e: stable_hash(seed, e.tree.prompt, e.tree.completions[0]))
-    prompts = [tuple(example.tree.prompt) for example in ring]
-    if len(set(prompts)) < 2:
-        raise ValueError(
-            "KTO's reference point needs completions of other prompts, but all examples have the same prompt: "
-            "add prompts (also to eval_dataset)"
-        )
-    start = next(place for place in range(len(ring)) if prompts[place - 1] != prompts[place])
-    pairs: dict[int, Example] = {}
-    for place in range(start - 1, start - 1 - len(ring), -1):  # backwards, from where the prompt changes
-        if prompts[place] != prompts[place + 1]:
-            other = ring[place + 1].tree.completions[0]
-        room = None if max_length is None else max_length - len(prompts[place])
-        pairs[id(ring[place])] = Example(ring[place].id, PromptTree(ring[place].tree.prompt, [other[:room]]))
-    return [pairs[id(example)] for example in examples]
+def value_function(config: KTOConfig) -> prospect.Value:
+    """The value function with those of its parameters that it has."""
+    value = prospect.VALUES[config.value_function]
+    parameters = {
+        "loss_aversion": config.loss_aversion,
+        "alpha_gain": config.risk_alpha if config.risk_alpha_gain is None else config.risk_alpha_gain,
+        "alpha_loss": config.risk_alpha if config.risk_alpha_loss is None else config.risk_alpha_loss,
+    }
+    own = {name: parameters[name] for name in signature(value.of).parameters if name in parameters}
+    return value._replace(of=partial(value.of, **own))
 
 
 class KTOTrainer(AccordTrainer):
