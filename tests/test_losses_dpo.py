@@ -1,4 +1,4 @@
-"""DPO's loss: values derived by hand, the paper's formula, and where a soft label puts its minimum."""
+"""DPO's loss: values derived by hand, the paper's formula, where a soft label puts its minimum, other divergences."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from accord.losses import dpo
+from accord.losses import divergence, dpo
 
 CHOSEN, REJECTED = torch.tensor([0.0, 2.0, -3.0, 40.0]), torch.tensor([0.0, -1.0, 4.0, -900.0])
 
@@ -81,3 +81,50 @@ def test_rewards_are_beta_times_log_ratios_without_gradient():
     rewards = dpo.rewards(ratios, 0.3)
     assert_close(rewards, 0.3 * CHOSEN)
     assert not rewards.requires_grad
+
+
+def test_wpos_weights_by_hand():
+    """exp(−0.5)·exp(0.2), and no gradient."""
+    chosen = torch.tensor([-0.5], requires_grad=True)
+    weights = dpo.wpo_weights(chosen, torch.tensor([0.2]))
+    assert weights.item() == pytest.approx(math.exp(-0.3))
+    assert not weights.requires_grad
+
+
+#: f of each divergence D_f(π‖π_ref) = E_ref[f(π/π_ref)], with f(1) = 0; α is of the last.
+DIVERGENCES = {
+    "reverse_kl": lambda u, a: u * u.log(),
+    "forward_kl": lambda u, a: -u.log(),
+    "js_divergence": lambda u, a: u * u.log() - (u + 1) * ((u + 1) / 2).log(),
+    "alpha_divergence": lambda u, a: (u**a - a * u + a - 1) / (a * (a - 1)),
+}
+
+
+@pytest.mark.parametrize("kind", divergence.SCORES)
+@pytest.mark.parametrize("alpha", [0.5, 2.0, -1.0])
+def test_scores_are_the_slopes_of_the_divergence(kind, alpha):
+    """f'(π/π_ref), but for a constant, which no difference of two scores sees."""
+    logratios = torch.tensor([-3.0, -0.2, 0.0, 1.0, 4.0], dtype=torch.float64)
+    ratios = logratios.exp().requires_grad_()
+    DIVERGENCES[kind](ratios, alpha).sum().backward()
+    scores = divergence.SCORES[kind](logratios, alpha)
+    assert_close(scores - scores[2], ratios.grad - ratios.grad[2])
+
+
+def test_the_alpha_divergence_passes_through_both_kls():
+    """α → 1 is the reverse KL, α = 0 the forward one."""
+    ratios = torch.tensor([-3.0, 0.0, 2.0], dtype=torch.float64)
+    assert_close(divergence.alpha_divergence(ratios, 1.0), ratios)
+    assert_close(divergence.alpha_divergence(ratios, 1 + 1e-5), ratios, rtol=1e-4, atol=0)
+    assert_close(divergence.alpha_divergence(ratios, 0.0), 1 - (-ratios).exp())
+
+
+@pytest.mark.parametrize("kind", divergence.SCORES)
+@pytest.mark.parametrize("alpha", [0.5, 3.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_far_scores_are_finite(kind, alpha, dtype):
+    ratios = torch.tensor([-1e4, -100.0, 0.0, 100.0, 1e4], dtype=dtype, requires_grad=True)
+    loss = dpo.sigmoid(divergence.SCORES[kind](ratios, alpha), torch.zeros(5, dtype=dtype), beta=0.1)
+    loss.sum().backward()
+    assert torch.isfinite(loss).all()
+    assert torch.isfinite(ratios.grad).all()

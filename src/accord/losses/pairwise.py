@@ -51,10 +51,9 @@ PARTNERS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-@cache
 def needs(name: str) -> frozenset[str]:
-    """The names of the parameters of a loss. With soft labels the other answer's are needed too, see `evaluate`."""
-    return frozenset(inspect.signature(LOSSES[name]).parameters)
+    """The names of the parameters of a loss."""
+    return _parameters(LOSSES[name])
 
 
 def evaluate(name: str, quantities: Mapping[str, Any]) -> Tensor:
@@ -63,17 +62,18 @@ def evaluate(name: str, quantities: Mapping[str, Any]) -> Tensor:
     A loss that does not take `p_chosen` itself is expected over the label: p·ℓ(chosen, rejected) + (1 − p)·ℓ(rejected,
     chosen). Both answers' quantities are then needed, also of a loss that takes only one's.
     """
-
-    loss, names = LOSSES[name], needs(name)
-
-    def value(given: Mapping[str, Any]) -> Tensor:
-        return loss(**{name: given[name] for name in names & given.keys()})
-
-    p = quantities.get("p_chosen")
-    if p is None or "p_chosen" in names or not takes_soft_labels(name):
-        return value(quantities)
+    loss, p = LOSSES[name], quantities.get("p_chosen")
+    if p is None or "p_chosen" in needs(name) or not takes_soft_labels(name):
+        return _call(loss, quantities)
     # An order that nobody prefers may have an infinite loss, and 0·∞ is no number: the other order stands in for it.
-    return p * value(exchanged(quantities, p == 0)) + (1 - p) * value(exchanged(quantities, p < 1))
+    preferred, other = exchanged(quantities, p == 0), exchanged(quantities, p < 1)
+    return p * _call(loss, preferred) + (1 - p) * _call(loss, other)
+
+
+def partners(name: str, quantities: Mapping[str, Any]) -> Tensor:
+    """`chosen_partner` and `rejected_partner` of each pair, the columns of [E, 2], from the quantities of the whole
+    batch, for a loss in `PARTNERS`."""
+    return _call(PARTNERS[name], quantities)
 
 
 def exchanged(quantities: Mapping[str, Any], where: Tensor) -> dict[str, Any]:
@@ -100,3 +100,12 @@ def takes_divergence(name: str) -> bool:
 def is_reference_free(name: str) -> bool:
     """Whether the loss does without the reference model's log-probs."""
     return not any(part in name for name in needs(name) for part in ("logratios", "scores", "reference", "partner"))
+
+
+@cache
+def _parameters(function: Callable[..., Tensor]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
+
+
+def _call(function: Callable[..., Tensor], quantities: Mapping[str, Any]) -> Tensor:
+    return function(**{name: quantities[name] for name in _parameters(function) & quantities.keys()})
