@@ -13,9 +13,9 @@ from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
-from accelerate.utils import DistributedType, gather_object
+from accelerate.utils import gather_object
 from torch import Tensor, nn
-from transformers import Trainer, set_seed
+from transformers import set_seed
 from transformers.trainer_utils import speed_metrics
 
 from accord.policy.forward import install
@@ -23,7 +23,6 @@ from accord.policy.gate import Layout, disable_dropout, tokens
 from accord.policy.load import load_tokenizer
 from accord.policy.reference import weights_hash
 from accord.trainers.adapter import with_adapter
-from accord.trainers.checkpoint import AtomicCheckpoints
 from accord.trainers.config import AccordConfig
 from accord.trainers.examples import EpochLoader, Example, Merged, OptimizerBatches, merge
 from accord.trainers.objective import Means, Method, Objective, Previewed
@@ -41,7 +40,7 @@ class NothingLearntError(RuntimeError):
     """Training went through and left every trainable weight as it was."""
 
 
-class AccordTrainer(WithReference, AtomicCheckpoints, Trainer):
+class AccordTrainer(WithReference):
     """Base of all trainers: `SFTTrainer`, `DPOTrainer`, `KTOTrainer` … Constructs like TRL's, in their order.
 
     model             a Transformers model (or one with a PEFT adapter), or what `load_policy` takes: a folder, a name
@@ -173,10 +172,6 @@ class AccordTrainer(WithReference, AtomicCheckpoints, Trainer):
     def _bare_model(self) -> nn.Module:
         """For forwards without gradient: DDP's wrapper would synchronise them, FSDP and DeepSpeed need theirs."""
         return self.model_wrapped if self._sharded else self.model
-
-    @property
-    def _sharded(self) -> bool:
-        return self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
     # ---- One optimizer batch
 

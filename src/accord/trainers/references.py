@@ -5,24 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedType, gather_object
 from torch import Tensor, nn
 
 from accord.policy import reference
 from accord.policy.forward import install
 from accord.policy.gguf import cache_folder
 from accord.policy.verify import verify
+from accord.trainers.checkpoint import AtomicCheckpoints
 from accord.trainers.examples import Example, Merged
 from accord.trainers.objective import Objective
 from accord.trainers.scored import heads
 from accord.tree import PromptTree, pack
 
 
-class WithReference:
+class WithReference(AtomicCheckpoints):
     """The part of the base trainer that has to do with the reference."""
 
     args: Any
-    accelerator: Any
     model: Any
     ref_model: nn.Module | None
     objective: Objective
@@ -93,6 +93,10 @@ class WithReference:
             self.layout = verify(self.model, [e.tree for e in (self.train_examples or self.eval_examples)[:2]]).layout
         if self.ref_model is not None:
             install(self.ref_model, self.layout)
+
+    @property
+    def _sharded(self) -> bool:
+        return self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
     def _score(self, model: nn.Module, trees: Sequence[PromptTree]) -> Tensor:
         """[C] log-probs without gradient, in the precision of training."""
