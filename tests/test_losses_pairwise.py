@@ -288,7 +288,7 @@ def test_numbers_left_out_have_the_losss_own_defaults():
     assert pairwise.evaluate("simpo", given | {"simpo_gamma": 0.0}).item() == pytest.approx(LOG2)
 
 
-def test_the_reward_of_sppo_is_the_papers():
+def test_sppos_targets_are_the_papers():
     """Eq. 4.7 with P = 1, η = 1/β: at log-ratios of η/2 and −η/2 nothing is left to do."""
     assert anchored.sppo_hard(torch.tensor([5.0]), torch.tensor([-5.0]), beta=0.1).item() == 0
 

@@ -130,10 +130,10 @@ def rewards(logratios: Tensor, beta: float) -> Tensor:
 
 
 def wpo_weights(chosen_alignment: Tensor, rejected_alignment: Tensor) -> Tensor:
-    """How likely the policy itself would have given both answers, in (0, 1] for each at its typical confidence: [E],
-    without gradient (WPO, Zhou et al. 2024, arXiv:2406.11827, eq. 2).
+    """How far both answers are what the policy itself would say, [E], without gradient: about 1 if they are, near 0 if
+    they are strange to it (WPO, Zhou et al. 2024, arXiv:2406.11827, eq. 2).
 
-    The product of exp(alignment) of the two answers, where an answer's alignment, [E], is the mean over its tokens of
-    log π(token) − log Σ_v π(v)²: the second term makes 1 of what a sample of the policy has on average.
+    The product of exp(alignment) of the two answers. An answer's alignment, [E], is the mean over its tokens of
+    log π(token) − log Σ_v π(v)²; the sum is the probability that the policy's own tokens have on average.
     """
     return torch.exp(chosen_alignment + rejected_alignment).detach()

@@ -47,7 +47,7 @@ def check(names: Iterable[str], options: Mapping[str, float], f_divergence_type:
             if option in needs(name) and option in options and not allowed.holds(options[option]):
                 raise ValueError(f"{option} is {options[option]}: {allowed.remedy}")
     # In a mixture `sft` is not asked: it compares nothing, so neither option means anything to it.
-    asked = [name for name in names if "rejected" in " ".join(needs(name))] or names
+    asked = [name for name in names if any(need.startswith("rejected") for need in needs(name))] or names
     if smoothing := options.get("label_smoothing", 0):
         _refuse(f"label_smoothing is {smoothing}", asked, lambda name: "label_smoothing" in needs(name), "0")
     if f_divergence_type != "reverse_kl":

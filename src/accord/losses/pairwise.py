@@ -99,7 +99,7 @@ def takes_divergence(name: str) -> bool:
 
 def is_reference_free(name: str) -> bool:
     """Whether the loss does without the reference model's log-probs."""
-    return not any(part in name for name in needs(name) for part in ("logratios", "scores", "reference", "partner"))
+    return not any(part in need for need in needs(name) for part in ("logratios", "scores", "reference", "partner"))
 
 
 @cache
