@@ -1,9 +1,13 @@
-"""Completion log-probs out of a Transformers model.
+"""Completion log-probs, or rewards, out of a Transformers model.
 
 `install(model)` gives a causal language model a second way to be called,
 
     logps_N = model(tree=batch)
     logps_N, collisions_N = model(tree=batch, collisions=True)      # and log Σ p² of each token
+
+and a reward model (a sequence classifier, see `policy/rewards.py`)
+
+    rewards_CM = model(tree=batch)
 
 which runs inside the model's own forward, and so inside whatever wraps it: DDP, FSDP and autocast see an ordinary
 call. The segments travel to the attention layers as a keyword argument, so that gradient checkpointing recomputes
@@ -25,15 +29,14 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, eager_mask, sdpa_mask
 
 from accord.policy import norm
+from accord.policy.backbone import hidden_states
 from accord.policy.gate import Choice, Layout, choose, choose_for
+from accord.policy.rewards import gives_rewards, rewards
 from accord.tree import TreeBatch, expand, pack, target_logps
 from accord.tree.attention import tree_attention
 from accord.tree.head import TokenLogps, chunk_size, token_logps
 
 log = logging.getLogger(__name__)
-
-#: Transformers passes a 4-D mask on unchanged, to full and to sliding layers: tree attention needs none.
-NO_MASK_SHAPE = (1, 1, 1, 1)
 
 
 def _attend(plain, module, q, k, v, attention_mask, segments=None, **kwargs):
@@ -91,6 +94,8 @@ def _with_trees(plain):
             return self.accord_plain_forward(*args, **kwargs)
         choice = choose_for(tree.trees, self.config, self.accord_choice)
         _say(self, choice)
+        if gives_rewards(self):
+            return rewards(self, tree, choice.layout)
         found = LAYOUTS[choice.layout](self, tree, collisions)
         return tuple(found) if collisions else found.logps_N
 
@@ -107,15 +112,7 @@ def _say(model, choice: Choice) -> None:
 
 
 def _tree(self, batch: TreeBatch, collisions: bool) -> TokenLogps:
-    mask = torch.empty(NO_MASK_SHAPE, device=batch.input_ids_T.device)
-    output = getattr(self, self.base_model_prefix)(
-        input_ids=batch.input_ids_T[None],
-        position_ids=batch.position_ids_T[None],
-        attention_mask=mask,
-        use_cache=False,
-        segments=batch.segments,
-    )
-    return _head(self, output.last_hidden_state[0], batch.source_N, batch.target_N, collisions)
+    return _head(self, hidden_states(self, batch), batch.source_N, batch.target_N, collisions)
 
 
 def _packed(self, batch: TreeBatch, collisions: bool) -> TokenLogps:

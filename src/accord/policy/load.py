@@ -4,7 +4,7 @@ import importlib.util
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -67,6 +67,7 @@ def load_policy(
     trust_remote_code: bool = False,
     load_in_4bit: bool = False,
     load_in_8bit: bool = False,
+    from_pretrained: Callable[..., Any] | None = None,
 ) -> Policy:
     """A causal language model ready to score and to sample, in eval mode, on the CPU (quantised: on the GPU).
 
@@ -77,6 +78,7 @@ def load_policy(
     trainable     whether the adapter's weights take gradients
     trust_remote_code   run modelling code that comes with the model; only for models that need it and that you trust
     load_in_4bit, load_in_8bit   quantise with bitsandbytes; needs CUDA and `pip install 'accord[quantization]'`
+    from_pretrained   reads the model itself, in the place of AutoModelForCausalLM's (see `load_reward_model`)
 
     Weights are read from safetensors alone: a pickle can run code when it is loaded. Everything that the user can mend
     is a ValueError of one line.
@@ -93,6 +95,7 @@ def load_policy(
             trust_remote_code=trust_remote_code,
             load_in_4bit=load_in_4bit,
             load_in_8bit=load_in_8bit,
+            from_pretrained=from_pretrained,
         )
         return Policy(base.model, load_tokenizer(folder, trust_remote_code=trust_remote_code), str(name_or_path))
 
@@ -100,10 +103,12 @@ def load_policy(
     gguf = _gguf(name_or_path)
     place = str(unpacked_model(gguf)) if gguf else _place(name_or_path, revision)
     _refuse_pickles(Path(place))
-    from transformers import AutoModelForCausalLM
+    if from_pretrained is None:
+        from transformers import AutoModelForCausalLM
 
+        from_pretrained = AutoModelForCausalLM.from_pretrained
     with _one_line_errors(name_or_path), _no_progress_bars():
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model: Any = from_pretrained(
             place,
             dtype=dtype,
             use_safetensors=True,

@@ -31,6 +31,22 @@ def score_rows(
     tokenizer,
     rows: Iterable[Mapping[str, Any]],
     completions: Sequence[str] = ("chosen", "rejected"),
+    **options: Any,
+) -> np.ndarray:
+    """[rows, completions] summed log-probs of training rows; NaN where the length limit left nothing of a row.
+
+    `options` are those of `answer_rows`.
+    """
+    return answer_rows(model, tokenizer, rows, completions, score_trees, **options)
+
+
+def answer_rows(
+    model: nn.Module,
+    tokenizer,
+    rows: Iterable[Mapping[str, Any]],
+    completions: Sequence[str],
+    ask: Callable[[nn.Module, Sequence[PromptTree]], Tensor],
+    shape: tuple[int, ...] = (),
     *,
     max_length: int | None = 1024,
     truncation_mode: str = "keep_start",
@@ -38,15 +54,16 @@ def score_rows(
     bf16: bool = False,
     progress: Callable[[int], None] = lambda rows_done: None,
 ) -> np.ndarray:
-    """[rows, completions] summed log-probs of training rows; NaN where the length limit left nothing of a row.
+    """[rows, completions, *shape] of what a model answers, without gradient, in forwards of `token_budget` tokens.
 
-    progress is called with the number of rows done.
+    ask       model, trees -> [C, *shape] answers for all the trees' completions, in one forward
+    progress  called with the number of rows done
     """
     inner = causal_lm(model)
     if not hasattr(inner, "accord_choice"):
         install(model)
     encoded = list(encode(rows, tokenizer, completions, max_length=max_length, truncation_mode=truncation_mode))
-    scores = np.full((len(encoded), len(completions)), np.nan)
+    answers = np.full((len(encoded), len(completions), *shape), np.nan)
     kept = [(i, e.tree) for i, e in enumerate(encoded) if e.tree is not None]
     blocks = (kept[start : start + BLOCK] for start in range(0, len(kept), BLOCK))
     layout = inner.accord_choice.layout
@@ -58,9 +75,9 @@ def score_rows(
     done = len(encoded) - len(kept)
     with torch.inference_mode(), precision:
         for group in groups:
-            values = score_trees(model, [tree for _, tree in group]).view(len(group), -1).cpu().numpy()
-            scores[[i for i, _ in group]] = values
+            answers_C = ask(model, [tree for _, tree in group])
+            answers[[i for i, _ in group]] = answers_C.view(len(group), len(completions), *shape).cpu().numpy()
             done += len(group)
             progress(done)
     model.train(was_training)
-    return scores
+    return answers

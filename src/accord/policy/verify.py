@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from accord.policy.forward import LAYOUTS, causal_lm
 from accord.policy.gate import Choice, Layout, window
-from accord.tree import PromptTree, pack
+from accord.policy.rewards import gives_rewards, last_hidden_states
+from accord.tree import PromptTree, TreeBatch, pack
 
 log = logging.getLogger(__name__)
 
@@ -17,9 +18,9 @@ log = logging.getLogger(__name__)
 PIECE = 64
 #: How far rounding may move log-probs (root mean square), relative to how much they vary from token to token, by the
 #: precision of the computation. On SmolLM2-135M and hh-rlhf it is 1e-6 in fp32 and 0.02 in bf16; with attention that
-#: forgets the tree, 0.5 and more.
+#: forgets the tree, 0.5 and more. (Of a reward model hidden states are compared: 1e-6, 0.01; 0.2 and more.)
 TOLERANCE = {torch.float64: 2e-3, torch.float32: 2e-3, torch.float16: 9e-3, torch.bfloat16: 0.07}
-#: Nats that they are taken to vary at least: a model that has learnt nothing finds all tokens as likely.
+#: What they are taken to vary at least: a model that has learnt nothing finds all tokens as likely.
 LEAST_SPREAD = 0.1
 
 
@@ -38,18 +39,26 @@ def verify(model: nn.Module, trees: Sequence[PromptTree]) -> Choice:
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        ours_N, truth_N = (LAYOUTS[layout](inner, batch, False).logps_N for layout in (choice.layout, Layout.PADDED))
+        ours, truth = (_answer(inner, batch, layout).float() for layout in (choice.layout, Layout.PADDED))
     model.train(was_training)
-    difference = (ours_N - truth_N).square().mean().sqrt().item()
-    tolerance = TOLERANCE[precision(inner)] * max(truth_N.std(correction=0).item(), LEAST_SPREAD)
+    difference = (ours - truth).square().mean().sqrt().item()
+    tolerance = TOLERANCE[precision(inner)] * max(truth.std(correction=0).item(), LEAST_SPREAD)
     if not difference <= tolerance:  # so written, NaN disagrees
+        what = "hidden states" if gives_rewards(inner) else "log-probs (nats a token)"
         log.warning(
-            "log-probs of the %r layout differ from the padded way's by %.2g nats a token (rounding explains %.2g): "
+            "%s of the %r layout differ from the padded way's by %.2g (rounding explains %.2g): "
             "this model is trained padded, which is right, and slower",
-            choice.layout.value, difference, tolerance,
+            what, choice.layout.value, difference, tolerance,
         )  # fmt: skip
         inner.accord_choice = Choice(Layout.PADDED, f"the {choice.layout.value} layout disagreed on the first batch")
     return inner.accord_choice
+
+
+def _answer(inner: nn.Module, batch: TreeBatch, layout: Layout) -> Tensor:
+    """Log-probs; of a reward model the hidden states before its heads, which may be fresh, and say nothing yet."""
+    if gives_rewards(inner):
+        return last_hidden_states(inner, batch, layout)
+    return LAYOUTS[layout](inner, batch, False).logps_N
 
 
 def probe(trees: Sequence[PromptTree], width: int | None = None) -> list[PromptTree]:
