@@ -1,6 +1,9 @@
 """Prospect theory: the facts that Tversky & Kahneman (1992) and Prelec (1998) publish, and what training needs."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -148,3 +151,26 @@ def test_the_unlikely_counts_more_and_the_likely_less(name):
     weights = WEIGHTS[name](torch.tensor([0.05, 0.95]), 0.61)
     assert weights[0] > 0.05
     assert weights[1] < 0.95
+
+
+# ---- The documentation's pictures and figures
+
+
+def test_the_pictures_show_these_functions(tmp_path):
+    """Drawn anew, they are what docs/images holds."""
+    folder = Path(__file__).parent.parent / "docs" / "images"
+    subprocess.run([sys.executable, folder / "prospect_theory.py", tmp_path], check=True)
+    drawn = sorted(tmp_path.glob("*.svg"))
+    assert len(drawn) == 3
+    for picture in drawn:
+        assert picture.read_text(encoding="utf-8") == (folder / picture.name).read_text(encoding="utf-8")
+
+
+def test_the_figures_in_the_documentation():
+    """What is left of 9 votes in 10; and from which p on an answer rises against λ = 2.25, as weights go."""
+    gain, loss = (lambda p, g=g: at(prospect.tversky_kahneman, p, gamma=g) for g in (0.61, 0.69))
+    assert gain(0.9) - loss(0.1) == pytest.approx(0.54, abs=0.005)
+    assert gain(0.78) < 2.25 * loss(0.22)
+    assert gain(0.79) > 2.25 * loss(0.21)
+    assert loss(0.77) > 2.25 * gain(0.23)
+    assert loss(0.76) < 2.25 * gain(0.24)
