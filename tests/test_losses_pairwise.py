@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -318,3 +319,20 @@ def test_what_is_not_refused():
     options.check(["sigmoid", "bco_pair", "sft"], {"beta": 0.1, "label_smoothing": 0.0})
     options.check(["exo_pair"], {"beta": 0.1, "label_smoothing": 1e-3})
     options.check(["slic"], {"beta": -1.0})  # which it does not take
+
+
+def test_the_documented_table_says_what_each_loss_takes():
+    page = (Path(__file__).parent.parent / "docs" / "losses.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| `")
+    ]
+    said = {row[0].strip("`"): [cell == "yes" for cell in row[-4:]] for row in rows if len(row) == 7}
+    assert said == {
+        name: [
+            not pairwise.is_reference_free(name),
+            pairwise.takes_soft_labels(name),
+            "label_smoothing" in pairwise.needs(name),
+            pairwise.takes_divergence(name),
+        ]
+        for name in pairwise.LOSSES
+    }
