@@ -321,6 +321,7 @@ def origins(facts: Facts) -> list[tuple[str, str]]:
         ("Data's hash", facts.info.get("snapshot_hash")),
         ("Seed", facts.info.get("seed")),
         ("Device", facts.info.get("device")),
+        ("Trained by", facts.info.get("backend")),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
     return [(name, str(value)) for name, value in told if value not in (None, "")]

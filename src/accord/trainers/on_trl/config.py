@@ -23,6 +23,11 @@ NO_EFFECT = {
     "dataset_kwargs": "Accord reads the data, and TRL prepares them",
     "dataset_text_field": "Accord reads the data: rows have messages, or prompt and completion",
 }
+#: Settings that TRL lacks -> what comes nearest.
+INSTEAD = {
+    "balance_weights": "give desirable_weight or undesirable_weight",
+    "reference_point": "loss_type apo_zero_unpaired has that of zero",
+}
 #: Losses of Accord's that TRL has in trl.experimental.
 EXPERIMENTAL = ("simpo", "orpo", "cpo", "slic")
 
@@ -47,9 +52,8 @@ class OnTRL:
                 raise ValueError(f"{f.name}: has no effect, {NO_EFFECT[f.name]}")
         for name in self.changed():
             if name not in NOT_USED and name not in PASSED_ON:
-                raise ValueError(
-                    f"{name}: TRL's {trainer} has no such setting; leave it out, or leave out --backend trl"
-                )
+                remedy = INSTEAD.get(name, "leave it out")
+                raise ValueError(f"{name}: TRL's {trainer} has no such setting; {remedy}, or leave out --backend trl")
         self._check_loss()
 
     def _check_loss(self) -> None:

@@ -15,15 +15,15 @@ CERTAIN: dict[str, tuple[float, ...]] = {
     "weight": (1,),
 }
 REMEDY = {
-    "p_chosen": "give --labels majority, which leaves none but ties",
-    "p_desirable": "give --labels majority, which leaves none but ties",
+    "p_chosen": "train on the votes with --labels majority",
+    "p_desirable": "train on the votes with --labels majority",
     "p_tie": "take ties out of the data",
     "weight": "repeat rows, or take them out",
 }
 
 
 def check_rows(rows: Iterable[Row]) -> None:
-    """Raises ValueError, naming the first such row, where TRL cannot express what the rows say."""
+    """Raises ValueError, naming the first such row, where TRL cannot be told what the rows say."""
     for row in rows:
         for column, certain in CERTAIN.items():
             value = row.get(column)
