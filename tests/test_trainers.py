@@ -36,7 +36,7 @@ def test_the_same_weights_whatever_the_token_budget(kind, tmp_path, byte_tokeniz
     for run in runs[1:]:
         assert losses(run) == pytest.approx(losses(runs[0]), abs=1e-5)
         assert farthest(weights(run), weights(runs[0])) < 1e-5
-    moved = farthest(weights(runs[0]), dict(make_tiny_llama(byte_tokenizer).named_parameters()))
+    moved = farthest(weights(runs[0]), dict(KINDS[kind].model(byte_tokenizer).named_parameters()))
     assert moved > 1e-3
 
 
@@ -86,7 +86,7 @@ def test_a_step_of_sgd_is_the_gradient_of_the_mean_loss(kind, tmp_path, byte_tok
     rate, rows = 0.05, 4
     trainer = make(kind, tmp_path, byte_tokenizer, rows=rows, **(SGD | {"learning_rate": rate, "max_steps": 1}))
     trainer.args.lr_scheduler_type = "constant"
-    model = make_tiny_llama(byte_tokenizer)
+    model = KINDS[kind].model(byte_tokenizer)
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
     trainer.prepare_references()
 
@@ -103,6 +103,13 @@ def test_a_step_of_sgd_is_the_gradient_of_the_mean_loss(kind, tmp_path, byte_tok
         ratios = [x - x.detach() for x in (logp(r["prompt"], r["completion"]).sum() for r in data)]
         signs = [1 if r["label"] else -1 for r in data]
         loss = torch.stack([1 - torch.sigmoid(0.1 * s * x) for s, x in zip(signs, ratios, strict=True)]).mean()
+    elif kind == "reward":
+
+        def score(prompt, answer):
+            return model(**byte_tokenizer(prompt + answer + byte_tokenizer.eos_token, return_tensors="pt")).logits[0]
+
+        margin = [score(r["prompt"], r["chosen"]) - score(r["prompt"], r["rejected"]) for r in data]
+        loss = -torch.nn.functional.logsigmoid(torch.cat(margin)).mean()
     else:
         loss = -torch.cat([logp(r["prompt"], r["completion"]) for r in data]).mean()
     loss.backward()

@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import TrainerCallback, TrainingArguments
 
-from accord.trainers import DPOConfig, DPOTrainer, KTOTrainer, SFTTrainer
+from accord.trainers import DPOConfig, DPOTrainer
 from accord.trainers.checkpoint import last_checkpoint
 from conftest import make_tiny_llama
 from training_kit import KINDS, farthest, losses, make, pairs, quick, train, weights
@@ -33,7 +33,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(kind, tmp_path, byte_tokenize
         kind, tmp_path, byte_tokenizer, given={"callbacks": [Spoil(3)]}, save_strategy="steps", save_steps=1,
         per_device_train_batch_size=2,
     )  # fmt: skip
-    name = {"dpo": "pair-", "kto": "answer-", "sft": "answer-"}[kind]
+    name = {"kto": "answer-", "sft": "answer-"}.get(kind, "pair-")
     with pytest.raises(
         FloatingPointError, match=rf"loss is not finite at step 3, examples {name}\d+, {name}\d+: lower"
     ):
@@ -181,10 +181,8 @@ def test_transformers_own_settings_work(tmp_path, byte_tokenizer):
 def test_trainers_construct_in_trls_order(tmp_path, byte_tokenizer):
     for kind, method in KINDS.items():
         rows, args = method.rows(4), quick(method.config, tmp_path)
-        reference = () if kind == "sft" else (None,)
-        trainer = method.trainer(
-            make_tiny_llama(byte_tokenizer), *reference, args, None, rows, rows[:3], byte_tokenizer
-        )
+        reference = () if kind in ("sft", "reward") else (None,)
+        trainer = method.trainer(method.model(byte_tokenizer), *reference, args, None, rows, rows[:3], byte_tokenizer)
         assert (len(trainer.train_examples), len(trainer.eval_examples)) == (4, 3)
 
 
@@ -194,10 +192,11 @@ def test_the_parameters_are_trls():
 
     from accord.trainers.refusals import CONSTRUCTION
 
-    for ours, theirs in ((DPOTrainer, trl.DPOTrainer), (KTOTrainer, trl.KTOTrainer), (SFTTrainer, trl.SFTTrainer)):
+    for ours in (method.trainer for method in KINDS.values()):
+        theirs = getattr(trl, ours.__name__)
         known = signature(ours.__init__).parameters.keys() | signature(DPOTrainer.__init__).parameters.keys()
         assert signature(theirs.__init__).parameters.keys() <= known | CONSTRUCTION.keys()
-        count = 7 if ours is not SFTTrainer else 6
+        count = 7 if "ref_model" in signature(ours.__init__).parameters else 6
         named = [list(signature(t.__init__).parameters)[: count + 1] for t in (ours, theirs)]
         assert named[0] == named[1]
 

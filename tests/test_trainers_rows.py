@@ -51,7 +51,7 @@ def test_explicit_and_implicit_prompts(rows, prompt, answers, tmp_path, byte_tok
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_datasets_lists_and_extra_columns_are_the_same(kind, tmp_path, byte_tokenizer):
     rows = KINDS[kind].rows(5)
-    extra = [row | {"margin": 3, "source": {"url": "x"}, "text2": None, "tags": ["a"]} for row in rows]
+    extra = [row | {"length": 3, "source": {"url": "x"}, "text2": None, "tags": ["a"]} for row in rows]
     given = (rows, tuple(rows), Dataset.from_list(rows), Dataset.from_list(extra), (row for row in extra))
     examples = [make(kind, tmp_path, byte_tokenizer, rows=each).train_examples for each in given]
     assert all(each == examples[0] for each in examples)

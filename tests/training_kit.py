@@ -6,8 +6,18 @@ from typing import NamedTuple
 
 import torch
 from peft import LoraConfig
+from transformers import LlamaForSequenceClassification
 
-from accord.trainers import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+from accord.trainers import (
+    DPOConfig,
+    DPOTrainer,
+    KTOConfig,
+    KTOTrainer,
+    RewardConfig,
+    RewardTrainer,
+    SFTConfig,
+    SFTTrainer,
+)
 from conftest import make_tiny_llama
 
 # Every training run begins with a garbage collection, which takes most of a small one: spare it the imported modules.
@@ -23,6 +33,16 @@ class Kind(NamedTuple):
     trainer: type
     config: type
     rows: object
+    model: object = make_tiny_llama
+
+
+def make_tiny_reward_model(tokenizer, seed=0, heads=1):
+    """The tiny Llama with heads that are not small."""
+    trunk = make_tiny_llama(tokenizer, seed, num_labels=heads)
+    model = LlamaForSequenceClassification(trunk.config).eval()
+    model.model.load_state_dict(trunk.model.state_dict())
+    torch.nn.init.normal_(model.score.weight, std=0.2, generator=torch.Generator().manual_seed(seed))
+    return model
 
 
 def text(seed: int, words: int) -> str:
@@ -57,6 +77,7 @@ def demonstrations(n: int) -> list[dict]:
 KINDS = {
     "dpo": Kind(DPOTrainer, DPOConfig, pairs),
     "kto": Kind(KTOTrainer, KTOConfig, unpaired),
+    "reward": Kind(RewardTrainer, RewardConfig, pairs, make_tiny_reward_model),
     "sft": Kind(SFTTrainer, SFTConfig, demonstrations),
 }
 
@@ -84,7 +105,7 @@ def make(kind: str, folder, tokenizer, *, model=None, lora=False, rows=12, given
     method = KINDS[kind]
     adapter = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
     return method.trainer(
-        model=make_tiny_llama(tokenizer) if model is None else model,
+        model=method.model(tokenizer) if model is None else model,
         args=quick(method.config, folder, **changes),
         train_dataset=method.rows(rows) if isinstance(rows, int) else rows,
         processing_class=tokenizer,

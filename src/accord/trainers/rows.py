@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -24,6 +25,50 @@ def preference(row: Row) -> Iterator[dict[str, Any]]:
     if not shared:
         raise ValueError(f"row {row['id']}: chosen and rejected begin differently: give the prompt a column")
     yield {**row, "prompt": chosen[:shared], "chosen": chosen[shared:], "rejected": rejected[shared:]}
+
+
+def ranking(row: Row) -> Iterator[dict[str, Any]]:
+    """`prompt`, `chosen`, `rejected` of a preference, or of each pair of a ranking: `prompt` and `completions` with
+    their `scores` (every pair; equal scores are a tie), or with `pairs` of the places of a better and a worse one."""
+    if row.get("completions") is None:
+        pair = next(preference(row))
+        sure = abs(2 * number(pair, "p_chosen", most=1.0) - 1)
+        if number(pair, "p_tie", 0.0, most=1.0) + sure > 1 + 1e-6:
+            raise ValueError(
+                f"row {row['id']}: p_tie is {row['p_tie']!r}: use at most {1 - sure:.6g} with this p_chosen, which is "
+                "P(win) + P(tie)/2"
+            )
+        yield pair
+        return
+    answers = row["completions"]
+    if isinstance(answers, str) or len(answers) < 2:
+        raise ValueError(f"row {row['id']}: completions is {answers!r:.60}: use a list of 2 or more")
+    rest = {k: v for k, v in row.items() if k not in ("completions", "scores", "pairs")}
+    for better, worse, is_tie in _ordered(row, len(answers)):
+        pair = rest | {"chosen": answers[better], "rejected": answers[worse]}
+        pair |= {"id": f"{row['id']}/{better}{'=' if is_tie else '>'}{worse}"}
+        _need(pair, "prompt", "chosen", "rejected")
+        yield pair | ({"p_chosen": 0.5, "p_tie": 1.0} if is_tie else {})
+
+
+def _ordered(row: Row, count: int) -> Iterator[tuple[int, int, bool]]:
+    """Pairs of places of `count` completions, the better first, and whether they are as good."""
+    scores, pairs = row.get("scores"), row.get("pairs")
+    if pairs is not None and scores is None:
+        for pair in pairs:
+            places = isinstance(pair, list | tuple) and len(set(pair)) == len(pair) == 2
+            if not (places and all(place in range(count) for place in pair)):
+                raise ValueError(f"row {row['id']}: pairs has {pair!r}: use two places from 0 to {count - 1}")
+            yield int(pair[0]), int(pair[1]), False
+        return
+    if scores is None or pairs is not None:
+        raise ValueError(f"row {row['id']}: completions need one of the columns scores and pairs")
+    if len(scores) != count:
+        raise ValueError(f"row {row['id']}: {len(scores)} scores for {count} completions: give one for each")
+    found = [number({"id": row["id"], "scores": score}, "scores", math.nan, -math.inf) for score in scores]
+    for i, j in combinations(range(count), 2):
+        better, worse = (j, i) if found[j] > found[i] else (i, j)
+        yield better, worse, found[i] == found[j]
 
 
 def unpaired(row: Row) -> Iterator[dict[str, Any]]:
