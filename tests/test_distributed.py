@@ -53,14 +53,24 @@ def launch(folder: Path, *jobs) -> None:
     assert done.returncode == 0, done.stderr[-4000:]
 
 
+#: Name, method, settings. The losses and reference points that look at the whole optimizer batch are among them.
+ALIKE = [
+    ("dpo", "dpo", {}),
+    ("kto", "kto", {}),
+    ("sft", "sft", {"lora": True}),
+    ("aot", "dpo", {"loss_type": "aot_unpaired"}),
+    ("following", "dpo", {"sync_ref_model": True, "ref_model_sync_steps": 2}),
+    ("batch", "kto", {"reference_point": "batch"}),
+    ("ema", "kto", {"reference_point": "ema"}),
+]
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     launch(
         folder,
-        ["dpo", "dpo", {}],
-        ["kto", "kto", {}],
-        ["sft", "sft", {"lora": True}],
+        *([name, kind, changes] for name, kind, changes in ALIKE),
         ["stopped", "kto", {"max_steps": 3, "lr_scheduler_type": "constant"}],
         ["stopped", "kto", {"lr_scheduler_type": "constant", "resume": True}],
         ["straight", "kto", {"lr_scheduler_type": "constant"}],
@@ -75,16 +85,16 @@ def log(folder: Path) -> list[dict]:
     return [{k: v for k, v in r.items() if "runtime" not in k and "per_second" not in k} for r in records]
 
 
-@pytest.mark.parametrize(("kind", "changes"), [("dpo", {}), ("kto", {}), ("sft", {"lora": True})])
-def test_two_processes_are_as_one(kind, changes, two, tmp_path, byte_tokenizer):
+@pytest.mark.parametrize(("name", "kind", "changes"), ALIKE)
+def test_two_processes_are_as_one(name, kind, changes, two, tmp_path, byte_tokenizer):
     run(kind, tmp_path, 1, tokenizer=byte_tokenizer, **changes)
-    one, both = log(tmp_path), log(two / kind)
+    one, both = log(tmp_path), log(two / name)
     assert len(one) == len(both) == 6 + 2
     for alone, together in zip(one, both, strict=True):
         assert alone.keys() == together.keys()
         assert together == pytest.approx(alone, abs=2e-5)
     (weights,) = [p.name for p in (tmp_path / "final").glob("*.safetensors")]
-    ends = [load_file(folder / "final" / weights) for folder in (tmp_path, two / kind)]
+    ends = [load_file(folder / "final" / weights) for folder in (tmp_path, two / name)]
     assert farthest(*ends) < 1e-5
 
 

@@ -166,7 +166,7 @@ def test_ktos_loss_and_gradient_are_trls(point, tmp_path, tiny_model_dir, byte_t
     one, other = POLICY.clone().requires_grad_(), POLICY.clone().requires_grad_()
     weights = {"beta": 0.3, "desirable_weight": 1.4, "undesirable_weight": 0.6}
     peer = peer_loss("kto", tmp_path, tiny_model_dir, byte_tokenizer, batch, one, **weights)
-    mine = kto.logistic(other - REFERENCE, point, p_desirable=labels.float(), **weights).mean()
+    mine = kto.human_aware(other - REFERENCE, point, p_desirable=labels.float(), **weights).mean()
     assert_close(mine, peer, atol=1e-6, rtol=1e-6)
     mine.backward()
     peer.backward()

@@ -44,10 +44,6 @@ def human_aware(
     return desirable + undesirable
 
 
-#: KTO as the paper has it.
-logistic = human_aware
-
-
 def kl_reference_point(mismatched_logratios: Tensor) -> Tensor:
     """z₀ = max(0, mean of log π(y'|x) − log π_ref(y'|x)) over completions y' of other prompts (section 4.2).
 

@@ -185,7 +185,7 @@ class AccordTrainer(WithReference):
         self._drawn = inputs
         shares = self._shares(inputs)
         total = self._total(sum(map(self.objective.units, inputs)))
-        references, preview = self.references_of(inputs), self._preview(inputs)
+        references, preview = self.references_of(_examples(shares)), self._preview(inputs)
         loss = torch.zeros((), device=self.accelerator.device)
         ratios = loss.new_zeros(2)  # their sum, and how many
         for index, (group, counts) in enumerate(shares):
@@ -244,9 +244,10 @@ class AccordTrainer(WithReference):
             return defaultdict(list)
         seen: dict[int, list[list[float]]] = {}
         stand_ins = self.stand_ins(inputs)
-        references = self.references_of(stand_ins)
+        shares = self._shares(stand_ins)
+        references = self.references_of(_examples(shares))
         with torch.no_grad(), self.accelerator.autocast():
-            for group, counts in self._shares(stand_ins):
+            for group, counts in shares:
                 scored = self._scored(self._bare_model, group, references, defaultdict(list))
                 if counts:
                     pairs = torch.stack([scored.logps_EK, scored.reference_EK], 1).tolist()
@@ -325,10 +326,11 @@ class AccordTrainer(WithReference):
         mine = self.eval_examples[self.accelerator.process_index :: self.accelerator.num_processes]
         total = self._total(sum(map(self.objective.units, mine)))
         with torch.no_grad(), self.accelerator.autocast():
-            references, preview = self.references_of(mine), self._preview(mine)
+            shares = self._shares(mine)
+            references, preview = self.references_of(_examples(shares)), self._preview(mine)
             parts = [
                 self._loss(self._scored(self._bare_model, group, references, preview), counts)
-                for group, counts in self._shares(mine)
+                for group, counts in shares
             ]
             means = {"loss": self._total(float(sum(parts))) / total, **self._taken()}
         self.model.train(was_training)
@@ -363,3 +365,8 @@ class AccordTrainer(WithReference):
 
     def _trainable_hash(self) -> str:
         return weights_hash((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
+
+
+def _examples(shares: Sequence[tuple[list[Merged], float]]) -> list[Example]:
+    """All examples of some micro-batches, the idle ones' too."""
+    return [example for group, _ in shares for merged in group for example in merged.examples]
