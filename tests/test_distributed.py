@@ -58,6 +58,7 @@ ALIKE = [
     ("dpo", "dpo", {}),
     ("kto", "kto", {}),
     ("sft", "sft", {"lora": True}),
+    ("reward", "reward", {"lora": True}),
     ("aot", "dpo", {"loss_type": "aot_unpaired"}),
     ("following", "dpo", {"sync_ref_model": True, "ref_model_sync_steps": 2}),
     ("batch", "kto", {"reference_point": "batch"}),
