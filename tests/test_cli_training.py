@@ -202,7 +202,8 @@ def test_recipes_are_understood(recipe, tmp_path):
     from accord import trainers
     from accord.cli.arguments import parse
 
-    config = getattr(trainers, f"{recipe.stem.split('-')[0].upper()}Config")
+    method = recipe.stem.split("-")[0]
+    config = next(value for name, value in vars(trainers).items() if name.lower() == f"{method}config")
     options = parse(config, ["--config", str(recipe), "--output_dir", str(tmp_path / "out")])
     assert options.config.output_dir == str(tmp_path / "out")
     assert options.data.dataset_name

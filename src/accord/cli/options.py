@@ -136,7 +136,7 @@ NOT_HERE = {
     "f_divergence_type": _PAIRS,
     "ignore_bias_buffers": "it was a workaround that Accord does not need",
     "ld_alpha": _PAIRS,
-    "lora_task_type": "it is always CAUSAL_LM",
+    "lora_task_type": "it follows from the method",
     "loss_type": "sft has one loss, −log π(completion | prompt)",
     "loss_weights": _PAIRS,
     "model_init_kwargs": "use dtype, model_revision, load_in_4bit, load_in_8bit",

@@ -24,6 +24,8 @@ SHOWN = {
     "loss": ("loss", "{:.4f}"),
     "rewards/margins": ("margin", "{:+.3f}"),
     "rewards/accuracies": ("acc", "{:.2f}"),
+    "margin": ("margin", "{:+.3f}"),
+    "accuracy": ("acc", "{:.2f}"),
     "kl": ("kl", "{:.2f}"),
 }
 

@@ -42,6 +42,8 @@ class Method(NamedTuple):
 
     backend      whose trainer it is, in which version
     documented   the configuration whose settings `--help` shows, where it is not `config` itself
+    loader       configuration -> what loads the model to train, called as `load_policy`
+    task         PEFT's name for what the model does
     check_rows   raises ValueError where the trainer cannot learn from one of the rows; None where it takes all
     """
 
@@ -51,6 +53,8 @@ class Method(NamedTuple):
     trainer: Callable[..., Trainer]
     backend: str = f"accord {__version__}"
     documented: type[TrainingArguments] | None = None
+    loader: Callable[[Any], Callable[..., Policy]] = lambda config: load_policy
+    task: str = "CAUSAL_LM"
     check_rows: Callable[[Iterable[Mapping[str, Any]]], None] | None = None
 
 
@@ -92,7 +96,7 @@ def train(method: Method, argv: Sequence[str]) -> None:
     snapshot = on_main(state, lambda: prepare(method, folder, options, checkpoint, argv, console))
     shown = ShowProgress(method.name.upper(), console)
     disable_progress_bar()  # Transformers' own, for each file that it writes
-    trainer = assemble(method, options, load(options.model), snapshot, shown)
+    trainer = assemble(method, options, load(method, options), snapshot, shown)
     run = Run.open(folder)
     trainer.add_callback(shown)
     if state.is_main_process:
@@ -109,7 +113,7 @@ def train(method: Method, argv: Sequence[str]) -> None:
     figures = summary(trainer, snapshot, result.metrics, time.perf_counter() - began)
     if trainer.eval_dataset is not None and not evaluated(trainer):
         figures |= trainer.evaluate()
-    on_main(state, lambda: finish(run, figures, options, console))
+    on_main(state, lambda: finish(method, run, figures, options, console))
     return None
 
 
@@ -170,13 +174,14 @@ def evaluated(trainer: Trainer) -> bool:
 NOUNS = {"sft": "answers", "dpo": "pairs", "kto": "answers", "reward": "pairs"}
 
 
-def load(options: ModelOptions) -> Policy:
+def load(method: Method, arguments: Arguments) -> Policy:
     """The model, with its adapter if it has one, ready to train."""
+    options = arguments.model
     if options.use_peft and (Path(options.model_name_or_path) / "adapter_config.json").is_file():
         raise AccordError(
             f"{options.model_name_or_path}: is an adapter already; leave out use_peft to go on training it"
         )
-    return load_policy(
+    return method.loader(arguments.config)(
         options.model_name_or_path,
         dtype=options.dtype,
         adapter=options.adapter_name_or_path,
@@ -188,13 +193,13 @@ def load(options: ModelOptions) -> Policy:
     )
 
 
-def lora(options: ModelOptions) -> LoraConfig | None:
+def lora(options: ModelOptions, task: str) -> LoraConfig | None:
     """The adapter that `use_peft` asks for."""
     if not options.use_peft:
         return None
     modules = options.lora_target_modules or ["all-linear"]
     return LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type=task,
         r=options.lora_r,
         lora_alpha=options.lora_alpha,
         lora_dropout=options.lora_dropout,
@@ -208,17 +213,17 @@ def lora(options: ModelOptions) -> LoraConfig | None:
 
 def assemble(method: Method, options: Arguments, policy: Policy, snapshot: Snapshot, shown: ShowProgress) -> Trainer:
     """The method's trainer on the snapshot's rows, silent: progress is shown by our own callback."""
-    test = dataset(snapshot, "test") if options.config.eval_strategy != "no" else None
+    test = dataset(method, snapshot, "test") if options.config.eval_strategy != "no" else None
     if options.config.eval_strategy != "no" and test is None:
         raise AccordError("eval_strategy: nothing is held out; set test_fraction: 0.1, or eval_strategy: no")
     options.config.disable_tqdm = True
     trainer = method.trainer(
         model=policy.model,
         args=options.config,
-        train_dataset=dataset(snapshot, "train"),
+        train_dataset=dataset(method, snapshot, "train"),
         eval_dataset=test,
         processing_class=policy.tokenizer,
-        peft_config=lora(options.model),
+        peft_config=lora(options.model, method.task),
         progress=shown.before,
     )
     trainer.remove_callback(PrinterCallback)
@@ -226,19 +231,23 @@ def assemble(method: Method, options: Arguments, policy: Policy, snapshot: Snaps
     return trainer
 
 
-def dataset(snapshot: Snapshot, split: str) -> Dataset | None:
-    """The columns that a trainer reads; None where the split is empty."""
-    if not snapshot.counts.get(split):
-        return None
-    columns = COLUMNS[snapshot.form]
-    return Dataset.from_list([{key: row[key] for key in columns if key in row} for row in snapshot.rows(split)])
+def dataset(method: Method, snapshot: Snapshot, split: str) -> Dataset | None:
+    """The columns that the method's trainer reads; None where the split is empty."""
+    rows = list(snapshot.rows(split)) if snapshot.counts.get(split) else []
+    columns = [name for name in COLUMNS[method.name] if any(name in row for row in rows)]
+    return Dataset.from_list([{name: row.get(name) for name in columns} for row in rows]) if rows else None
+
+
+#: What the trainer of a reward model logs under the names of held-out figures.
+OF_REWARDS = {"accuracy", "margin", "disagreement"}
 
 
 def summary(trainer: Trainer, snapshot: Snapshot, metrics: Mapping[str, float], seconds: float) -> dict[str, Any]:
     """The figures of a finished training: what it took, and the last values that were logged."""
     last: dict[str, Any] = {}
     for record in trainer.state.log_history:
-        last |= {key: value for key, value in record.items() if not key.startswith(("train_", "total_flos"))}
+        logged = {key: value for key, value in record.items() if not key.startswith(("train_", "total_flos"))}
+        last |= {f"train_{key}" if key in OF_REWARDS else key: value for key, value in logged.items()}
     return {
         **{key: value for key, value in last.items() if key not in ("step", "epoch")},
         **{key: value for key, value in metrics.items() if key != "total_flos"},
@@ -249,14 +258,15 @@ def summary(trainer: Trainer, snapshot: Snapshot, metrics: Mapping[str, float], 
     }
 
 
-def finish(run: Run, figures: Mapping[str, Any], options: Arguments, console: Console) -> None:
+def finish(method: Method, run: Run, figures: Mapping[str, Any], options: Arguments, console: Console) -> None:
     """The summary, the report, and what to do next."""
     run.update_summary({**figures, "finished": True})
     folder = shlex.quote(str(run.path))
     console.print(f"\n{figures['steps']:,} steps in {figures['seconds']:,.0f} s. The model is in {folder}")
     if options.run.report_html:
         console.print(f"  report:   {write_report(run.path)}")
-    console.print(f"  measure:  accord evaluate {folder}\n  talk:     accord chat {folder}")
+    use = "score:    accord score FILE --model" if method.name == "reward" else "talk:     accord chat"
+    console.print(f"  measure:  accord evaluate {folder}\n  {use} {folder}")
 
 
 def on_main(state: PartialState, work: Callable[[], T]) -> T:

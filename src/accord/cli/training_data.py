@@ -20,12 +20,13 @@ from accord.store import Store
 Row = dict[str, Any]
 
 #: method -> the form of its rows
-FORMS = {"sft": "sft", "dpo": "preference", "kto": "unpaired"}
-#: form -> the columns that a trainer reads; the snapshot keeps the others too
+FORMS = {"sft": "sft", "dpo": "preference", "kto": "unpaired", "reward": "preference"}
+#: method -> the columns that its trainer reads; the snapshot keeps the others too
 COLUMNS = {
     "sft": ("id", "prompt", "completion", "messages"),
-    "preference": ("id", "prompt", "chosen", "rejected", "p_chosen", "weight"),
-    "unpaired": ("id", "prompt", "completion", "label", "p_desirable", "weight"),
+    "dpo": ("id", "prompt", "chosen", "rejected", "p_chosen", "weight"),
+    "kto": ("id", "prompt", "completion", "label", "p_desirable", "weight"),
+    "reward": ("id", "prompt", "chosen", "rejected", "p_chosen", "weight", "margin", "p_tie"),
 }
 #: suffixes that no data set on the hub has
 FILES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".gz")
@@ -206,6 +207,7 @@ _NEEDS = {
     "sft": "answers to imitate (prompt and completion, messages) or preferences",
     "dpo": "preferences (prompt, chosen, rejected, or votes on pairs)",
     "kto": "thumbs (prompt, completion, label) or preferences",
+    "reward": "preferences (prompt, chosen, rejected, or votes on pairs)",
 }
 
 

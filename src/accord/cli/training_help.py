@@ -17,6 +17,7 @@ EXAMPLES = {
     "sft": "answers.jsonl",
     "dpo": "votes.jsonl",
     "kto": "thumbs.jsonl",
+    "reward": "votes.jsonl",
 }
 #: What people set of `transformers.TrainingArguments`.
 OFTEN = (
