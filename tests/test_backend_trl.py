@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ COMMON = [
     "--gradient_accumulation_steps", "2", "--max_steps", "6", "--logging_steps", "1", "--save_strategy", "no",
     "--train_sampling_strategy", "sequential", "--test_fraction", "0",
 ]  # fmt: skip
-ROWS = {"sft": demonstrations, "dpo": pairs, "kto": unpaired}
+ROWS = {"sft": demonstrations, "dpo": pairs, "kto": unpaired, "reward": partial(pairs, margin=0.5)}
 
 
 @pytest.fixture
@@ -81,6 +82,7 @@ def both(accord, *words, **more):
         ("dpo", []),
         ("dpo", ["--loss_type", "ipo"]),
         ("kto", ["--loss_type", "apo_zero_unpaired", "--prompt_group_size", "1"]),
+        ("reward", ["--center_rewards_coefficient", "0.01", "--prompt_group_size", "1"]),
     ],
 )
 def test_a_run_has_the_same_losses_and_the_same_folder(accord, method, words):
@@ -97,7 +99,7 @@ def test_a_run_has_the_same_losses_and_the_same_folder(accord, method, words):
     assert f"trl {trl.__version__}" in Path("trl/report.html").read_text()
     assert read("accord/run.json")["backend"].startswith("accord ")
     mine, theirs = (load_file(f"{backend}/model.safetensors") for backend in ("accord", "trl"))
-    assert farthest(mine, theirs) < 1e-4
+    assert farthest(mine, theirs) < 1e-3  # a step is 5e-3
     figures = [read(f"{backend}/summary.json") for backend in ("accord", "trl")]
     for name in ("steps", "n_train", "n_test", "finished"):
         assert figures[0][name] == figures[1][name]
@@ -217,6 +219,8 @@ def test_all_of_the_assistants_turns_are_learnt_on_request(tmp_path, byte_tokeni
         ("kto", ["--value_function", "loss_averse"], "value_function: TRL's KTOTrainer has no such setting; leave it"),
         ("kto", ["--reference_point", "zero"], "reference_point: TRL's KTOTrainer has no such setting; loss_type apo_"),
         ("kto", ["--train_sampling_strategy", "random"], "Loss type `'kto'` estimates the KL divergence term and"),
+        ("reward", ["--ties", "davidson"], "ties: TRL's RewardTrainer has no such setting; leave it out, or leave out"),
+        ("reward", ["--reward_heads", "3"], "reward_heads: TRL's RewardTrainer has no such setting; leave it out, or"),
         ("dpo", ["--dataset_name", "votes.jsonl", "--labels", "vote_share"], "row "),
         ("dpo", ["--bnb_4bit_quant_type", "nf4"], "--bnb_4bit_quant_type: 'bnb_4bit_quant_type' is a key of TRL's"),
     ],
@@ -237,9 +241,12 @@ def test_without_trl_it_says_what_to_install(accord, monkeypatch):
     ("row", "message"),
     [
         ({"p_chosen": 0.8}, "row r: p_chosen is 0.8, and TRL knows only 0 and 1: train on the votes with --labels maj"),
-        ({"p_chosen": 0.5}, "row r: p_chosen is 0.5, and TRL knows only 0 and 1: take ties out of the data, or leave"),
+        (
+            {"p_chosen": 0.5},
+            "row r: p_chosen is 0.5, and TRL knows only 0 and 1: `accord export` writes the rows without ties, or ",
+        ),
         ({"p_desirable": 0.25}, "row r: p_desirable is 0.25, and TRL knows only 0 and 1: train on the votes with"),
-        ({"p_tie": 0.1}, "row r: p_tie is 0.1, and TRL knows only 0: take ties out of the data, or leave out"),
+        ({"p_tie": 0.1}, "row r: p_tie is 0.1, and TRL knows only 0: leave its ties out, or leave out --backend trl"),
         ({"p_chosen": 1, "weight": 2.0}, "row r: weight is 2, and TRL knows only 1: repeat rows, or take them out, or"),
     ],
 )
@@ -318,19 +325,6 @@ def test_the_losses_are_those_that_trl_knows(dpo):
 def test_the_losses_that_use_label_smoothing_are_known(dpo, loss):
     moved = dpo(loss, 0.2) != dpo(loss, 1e-9)
     assert moved == (loss in PEERS["dpo"].smoothed)
-
-
-def test_a_reward_model_trains_on_pairs_with_margins(tmp_path, tiny_model_dir, byte_tokenizer):
-    config = config_of("reward", trl.RewardConfig)
-    args = config(str(tmp_path), bf16=False, max_steps=2, logging_steps=1, save_strategy="no", report_to="none")
-    rows = Dataset.from_list(pairs(8, margin=0.5))
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir)
-    trainer = build("reward", model=model, args=args, train_dataset=rows, eval_dataset=None,
-                    processing_class=byte_tokenizer)  # fmt: skip
-    trainer.train()
-    assert trainer.model.config.num_labels == 1
-    assert "margin" in trainer.train_dataset.column_names
-    assert trainer.state.global_step == 2
 
 
 def test_a_configuration_is_saved_as_trls_own(tmp_path):

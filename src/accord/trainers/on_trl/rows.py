@@ -7,35 +7,28 @@ from accord.trainers import rows
 
 Row = Mapping[str, Any]
 
-#: column -> the values that TRL can express
-CERTAIN: dict[str, tuple[float, ...]] = {
-    "p_chosen": (0, 1),
-    "p_desirable": (0, 1),
-    "p_tie": (0,),
-    "weight": (1,),
-}
-REMEDY = {
-    "p_chosen": "train on the votes with --labels majority",
-    "p_desirable": "train on the votes with --labels majority",
-    "p_tie": "take ties out of the data",
-    "weight": "repeat rows, or take them out",
+SURE, TIE = "train on the votes with --labels majority", "`accord export` writes the rows without ties"
+#: column -> the values that TRL can be told, and what else to do
+CERTAIN: dict[str, tuple[tuple[float, ...], str]] = {
+    "p_chosen": ((0, 1), SURE),
+    "p_desirable": ((0, 1), SURE),
+    "p_tie": ((0,), "leave its ties out"),
+    "weight": ((1,), "repeat rows, or take them out"),
 }
 
 
 def check_rows(rows: Iterable[Row]) -> None:
     """Raises ValueError, naming the first such row, where TRL cannot be told what the rows say."""
     for row in rows:
-        for column, certain in CERTAIN.items():
+        for column, (certain, remedy) in CERTAIN.items():
             value = row.get(column)
             if value is not None and value not in certain:
+                remedy = TIE if remedy == SURE and value == 0.5 else remedy
+                known = " and ".join(map(str, certain))
                 raise ValueError(
-                    f"row {row.get('id')}: {column} is {value:.3g}, and TRL knows only "
-                    f"{' and '.join(map(str, certain))}: {_remedy(column, value)}, or leave out --backend trl"
+                    f"row {row.get('id')}: {column} is {value:.3g}, and TRL knows only {known}: {remedy}, or leave out "
+                    "--backend trl"
                 )
-
-
-def _remedy(column: str, value: float) -> str:
-    return "take ties out of the data" if value == 0.5 else REMEDY[column]
 
 
 def preference(row: Row) -> dict[str, Any]:

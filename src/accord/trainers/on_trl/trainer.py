@@ -10,7 +10,7 @@ import huggingface_hub
 from datasets import Dataset, disable_progress_bars
 from peft import PeftModel
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, Trainer
+from transformers import Trainer
 
 from accord.policy.gate import disable_dropout
 from accord.trainers.checkpoint import AtomicCheckpoints
@@ -54,10 +54,6 @@ def build(
     for name in args.changed():
         if name in NOT_USED:
             log.warning("%s is not used: %s", name, NOT_USED[name])
-    if method == "reward":
-        model = AutoModelForSequenceClassification.from_pretrained(
-            model.config._name_or_path, num_labels=1, dtype=model.dtype
-        )
     if args.attn_implementation:
         model.set_attn_implementation(args.attn_implementation)
     if args.disable_dropout:
