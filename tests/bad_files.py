@@ -30,6 +30,11 @@ def thumbs(label):
     return rows(good, good | {"label": label} if label is not ... else {"prompt": "Why?", "completion": "So."})
 
 
+def ranks(**changes):
+    row = {"prompt": "Why?", "completions": ["So.", "No."], "scores": [2, 1]} | changes
+    return rows({key: value for key, value in row.items() if value is not ...})
+
+
 def talk(*messages):
     return rows({"messages": [USER, ANSWER]}, {"messages": list(messages)})
 
@@ -202,6 +207,31 @@ BAD = {
     ),
     "unknown split": ("a.jsonl", second(split="b"), "2: split: ", "is 'b', expected train or test"),
     "annotator a list": ("a.jsonl", second(annotator=["ada"]), "2: annotator: ", "is a list, expected text"),
+    "more than certain": ("a.jsonl", second(p_chosen=80), "2: p_chosen: ", "is 80, expected a probability from 0 to 1"),
+    "a tie in words": ("a.jsonl", second(p_tie="yes"), "2: p_tie: ", "is 'yes', expected a probability"),
+    "a probability in CSV": ("a.csv", "prompt,chosen,rejected,p_chosen\na,b,c,high\n", "2: p_chosen: ", "is 'high'"),
+    "thumb with a certainty of -1": (
+        "a.jsonl",
+        rows({"prompt": "a", "completion": "b", "label": True, "p_desirable": -1}),
+        "1: p_desirable: ",
+        "is -1, expected a probability",
+    ),
+    # rankings
+    "ranking without scores": ("a.jsonl", ranks(scores=...), "1: scores: ", "is missing (this row has prompt"),
+    "fewer scores than completions": ("a.jsonl", ranks(scores=[1]), "1: scores: ", "has 1 for 2 completions"),
+    "a score in words": ("a.jsonl", ranks(scores=[1, "2"]), "1: scores[1]: ", "is text, expected a number"),
+    "a score that is true": ("a.jsonl", ranks(scores=[True, 2]), "1: scores[0]: ", "is true or false"),
+    "a score that is null": ("a.jsonl", ranks(scores=[1, None]), "1: scores[1]: ", "is null, expected a number"),
+    "one completion": ("a.jsonl", ranks(completions=["a"], scores=[1]), "1: completions: ", "has 1, expected 2"),
+    "completions a text": ("a.jsonl", ranks(completions="a"), "1: completions: ", "is text, expected a list"),
+    "a completion blank": ("a.jsonl", ranks(completions=["a", " "]), "1: completions[1]: ", "is empty"),
+    "a completion as messages": (
+        "a.jsonl",
+        ranks(completions=["a", [ANSWER]]),
+        "1: completions[1]: ",
+        "prompt is text and completions[1] is messages",
+    ),
+    "ranking in CSV": ("a.csv", 'prompt,completions,scores\na,"[1, 2]",1\n', "2: completions: ", "write .jsonl"),
     # thumbs
     "label an unknown word": ("a.jsonl", thumbs("so-so"), "2: label: ", "is 'so-so', expected true or false"),
     "label 2": ("a.jsonl", thumbs(2), "2: label: ", "is 2, expected true or false"),

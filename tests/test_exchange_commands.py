@@ -8,10 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from typer.testing import CliRunner
 
 from accord.cli.main import app
+from accord.cli.options import DataOptions
 from accord.cli.project import find_project, open_store
+from accord.cli.training_data import rows_for
+from accord.exchange.snapshot import write_snapshot
 
 DATA = Path(os.environ.get("ACCORD_DATA", Path(__file__).parents[2] / "shared" / "data"))
 ROWS = [{"prompt": f"{i}?", "chosen": "yes", "rejected": "no", "margin": i} for i in range(4)]
@@ -101,6 +105,70 @@ def test_export(project, form):
     else:
         assert [{key: row[key] for key in ROWS[0]} for row in sorted(written, key=lambda row: row["prompt"])] == ROWS
         assert {row["p_chosen"] for row in written} == {1.0}
+
+
+MARGINS = {
+    "a.jsonl": '{"prompt": "1?", "chosen": "a", "rejected": "b", "margin": 1.5}\n'
+    '{"prompt": "2?", "chosen": "a", "rejected": "b", "margin": -2}\n'
+    '{"prompt": "3?", "chosen": "a", "rejected": "b"}\n',
+    "a.csv": "prompt,chosen,rejected,margin\n1?,a,b,1.50\n2?,a,b,-2\n3?,a,b,\n",
+}
+
+
+@pytest.mark.parametrize("name", MARGINS)
+def test_margins_come_through_to_training(project, name):
+    (project / name).write_text(MARGINS[name])
+    assert accord("import", name).exit_code == 0
+    rows = rows_for("reward", DataOptions(test_fraction=0.0)).splits["train"]
+    assert {row["prompt"]: row.get("margin") for row in rows} == {"1?": 1.5, "2?": -2, "3?": None}
+    frozen = write_snapshot(project / "data", "preference", {"train": rows})
+    column = Dataset.from_list([{"margin": row.get("margin")} for row in frozen.rows("train")])["margin"]
+    assert sorted(column, key=str) == [-2.0, 1.5, None]
+    accord("export", "out.jsonl", "--form", "reward")
+    written = [json.loads(line) for line in (project / "out.jsonl").open()]
+    assert {row["prompt"]: row["margin"] for row in written} == {"1?": 1.5, "2?": -2, "3?": 0.0}
+
+
+def test_ties_come_through_to_training_and_out_and_in_again(project):
+    """Votes out and in give the same rows; so do, of the pairs that are decided, the rows themselves."""
+    nouns = [{"noun": "annotator", "id": name} for name in ("ada", "ben", "cem")]
+    for prompt, said in {"p": ("left", "left", "tie"), "q": ("tie", "tie", "right"), "r": ("left",) * 3}.items():
+        nouns.append({"noun": "prompt", "id": prompt, "content": f"{prompt}?"})
+        nouns += [{"noun": "response", "id": f"{prompt}{x}", "prompt_id": prompt, "content": x} for x in ("yes", "no")]
+        for name, choice in zip(("ada", "ben", "cem"), said, strict=True):
+            vote = {"annotator_id": name, "prompt_id": prompt, "left_id": f"{prompt}yes", "right_id": f"{prompt}no"}
+            vote |= {"id": f"{prompt}/{name}", "choice": choice, "at": "2026-01-31T12:00:00+00:00"}
+            nouns.append({"noun": "comparison"} | vote)
+    (project / "votes.jsonl").write_text("".join(json.dumps(noun) + "\n" for noun in nouns))
+    assert accord("import", "votes.jsonl").exit_code == 0
+
+    def labels(*names):
+        rows = rows_for("reward", DataOptions(list(names) or None, labels="vote_share", test_fraction=0.0))
+        train = write_snapshot(project / "data" / "-".join(names), "preference", rows.splits).rows("train")
+        return {row["prompt"]: (row["chosen"], row["p_chosen"], row["p_tie"]) for row in train}
+
+    here = labels()
+    assert here == {"p?": ("yes", 3.5 / 5, 1 / 5), "q?": ("no", 3 / 5, 2 / 5), "r?": ("yes", 4 / 5, 0.0)}
+    accord("export", "everything.jsonl", "--form", "votes")
+    assert labels("everything.jsonl") == here
+    accord("export", "pairs.jsonl", "--form", "reward", "--labels", "vote_share")
+    assert labels("pairs.jsonl") == here
+    accord("export", "hard.jsonl", "--form", "dpo", "--labels", "majority")
+    hard = [json.loads(line) for line in (project / "hard.jsonl").open()]
+    assert {row["prompt"]: (row["p_chosen"], row["p_tie"]) for row in hard} == {"p?": (1.0, 0.0), "r?": (1.0, 0.0)}
+
+
+def test_a_ranking_comes_through_to_training(project):
+    ranking = {"prompt": "Why?", "completions": ["a", "b", "c"], "scores": [1, 3, 3]}
+    (project / "ranks.jsonl").write_text(json.dumps(ranking))
+    added = json.loads(accord("import", "ranks.jsonl", "--json").stdout)["added"]
+    assert added == {"prompts": 1, "responses": 3, "annotators": 1, "comparisons": 3, "ratings": 0}
+    rows = rows_for("reward", DataOptions(test_fraction=0.0)).splits["train"]
+    columns = ("chosen", "rejected", "p_chosen", "p_tie", "score_chosen", "score_rejected")
+    found = {tuple(row[name] for name in columns) for row in rows}
+    assert {("b", "a", 1.0, 0.0, 3, 1), ("c", "a", 1.0, 0.0, 3, 1)} < found
+    (alike,) = [row for row in rows if row["p_tie"]]
+    assert ({alike["chosen"], alike["rejected"]}, alike["p_chosen"], alike["p_tie"]) == ({"b", "c"}, 0.5, 1.0)
 
 
 def test_export_of_nothing_says_what_to_do(project):

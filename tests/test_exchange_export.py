@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -25,6 +26,7 @@ from accord.feedback import (
     ResponseLabel,
     Sides,
 )
+from accord.quality import pair_labels
 
 PROMPTS = [Prompt("Why?", split="test", extra={"topic": "=1+1"}), Prompt((Message("user", "How?"),), split="train")]
 RESPONSES = [
@@ -66,6 +68,31 @@ def test_dpo_rows(tmp_path):
         "margin": -0.5,
     }
     assert second["rejected"] == [{"role": "assistant", "content": "No."}]
+
+
+def test_ties_are_a_column_where_there_are_any(tmp_path):
+    tied = PairLabel(PROMPTS[1].id, SO, NO, 0.75, p_tie=0.25)
+    alike = PairLabel(PROMPTS[1].id, NO, SO, 0.5, p_tie=1.0)
+    counts = write_export("reward", tmp_path / "a.jsonl", PROMPTS, RESPONSES, [PAIRS[0], tied, alike])
+    assert counts == {"rows": 2, "undecided": 1}
+    assert [json.loads(line)["p_tie"] for line in (tmp_path / "a.jsonl").open()] == [0.0, 0.25]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_how_sure_people_were_comes_back(tmp_path, name):
+    asked = [Prompt(f"{i}?") for i in range(3)]
+    answers = [Response(prompt.id, text) for prompt in asked for text in ("yes", "no")]
+    weighed = [
+        PairLabel(prompt.id, answers[2 * i].id, answers[2 * i + 1].id, p, p_tie=tie)
+        for i, (prompt, p, tie) in enumerate(zip(asked, (0.9, 2 / 3, 1.0), (0.1, 1 / 3, 0.0), strict=True))
+    ]
+    write_export("dpo", tmp_path / name, asked, answers, weighed)
+    nouns = list(read(tmp_path / name))
+    stated = pair_labels(
+        [noun for noun in nouns if isinstance(noun, Comparison)],
+        annotators=[noun for noun in nouns if isinstance(noun, Annotator)],
+    )
+    assert [replace(label, extra={}) for label in stated] == weighed
 
 
 def test_kto_rows(tmp_path):

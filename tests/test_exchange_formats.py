@@ -229,6 +229,52 @@ def test_split_is_the_columns_unless_it_is_given(tmp_path):
     assert all("split" not in vote.extra for vote in of(Comparison, read(path)))
 
 
+RANKINGS = {
+    "texts": {"prompt": "2 + 2 =", "completions": [" 5", " 4", " four", " 3"], "scores": [1, 9.5, 9.5, -2]},
+    "messages": {
+        "prompt": [ASK],
+        "completions": [[GREEN], BLUE, [ASK, {"role": "assistant", "content": "Azure."}]],
+        "scores": [0, 2, 1],
+    },
+}
+
+
+def test_a_ranking_is_every_pair(tmp_path):
+    nouns = list(read(write(tmp_path / "ranks.jsonl", [RANKINGS["texts"] | {"source": "quiz", "split": "test"}])))
+    said = {response.id: response.content for response in of(Response, nouns)}
+    assert set(said.values()) == {" 5", " 4", " four", " 3"}
+    votes = of(Comparison, nouns)
+    assert {(said[v.left_id], said[v.right_id], v.choice) for v in votes} == {
+        (" 4", " 5", Choice.LEFT),
+        (" four", " 5", Choice.LEFT),
+        (" 5", " 3", Choice.LEFT),
+        (" 4", " four", Choice.TIE),
+        (" 4", " 3", Choice.LEFT),
+        (" four", " 3", Choice.LEFT),
+    }
+    assert votes[0].extra == {"source": "quiz", "score_chosen": 9.5, "score_rejected": 1}
+    assert len({vote.id for vote in votes}) == len(votes) == 6
+    assert of(Annotator, nouns) == [Annotator("dataset:ranks", AnnotatorKind.DATASET)]
+    assert [prompt.split for prompt in of(Prompt, nouns)] == ["test"]
+
+
+def test_a_ranking_of_messages(tmp_path):
+    nouns = list(read(write(tmp_path / "a.jsonl", [RANKINGS["messages"]])))
+    azure = (Message("assistant", "Azure."),)
+    assert pairs(nouns) == [(ASKED, SAID_BLUE, SAID_GREEN), (ASKED, azure, SAID_GREEN), (ASKED, SAID_BLUE, azure)]
+
+
+def test_numbers_to_train_on_are_numbers_however_a_cell_spells_them(tmp_path):
+    rows = "1?,a,b,0.80,,1.50,007\n2?,a,b,1,.5,-2,8\n3?,a,b,,,large,9\n"
+    (tmp_path / "a.csv").write_text(f"prompt,chosen,rejected,p_chosen,p_tie,margin,page\n{rows}")
+    votes = of(Comparison, read(tmp_path / "a.csv"))
+    assert [vote.extra for vote in votes] == [
+        {"p_chosen": 0.8, "margin": 1.5, "page": "007"},
+        {"p_chosen": 1, "p_tie": 0.5, "margin": -2, "page": 8},
+        {"margin": "large", "page": 9},
+    ]
+
+
 PAIRS = [
     {"id": 0, "prompt": 8, "text": "Why?", "type": "t", "model_x": 1, "result_x": "So.", "model_y": 2, "result_y": ""},
     {
@@ -265,6 +311,7 @@ def test_llmfao_joins_votes_and_texts(tmp_path):
 
 def test_each_row_here_fits_one_format_only():
     rows = [*(row for row, _ in (*PREFERENCES.values(), *DEMONSTRATIONS.values())), *RATINGS.values(), *PAIRS]
+    rows += RANKINGS.values()
     for row in rows:
         assert sum(format.sniff(row) for format in FORMATS.values()) == 1, row
 

@@ -39,7 +39,8 @@ def p_a(labels):
         ("majority", "L L R", 1.0),
         ("majority", "R R L", 0.0),
         ("majority", "L R", 0.5),
-        ("majority", "T T R", 0.0),
+        ("majority", "T R", 0.0),
+        ("majority", "T T R", 0.5),
         ("vote_share", "L", 2 / 3),
         ("vote_share", "L L R", 3 / 5),
         ("vote_share", "L T", 2.5 / 4),
@@ -49,6 +50,44 @@ def p_a(labels):
 )
 def test_counting_methods_by_hand(method, votes, expected):
     assert p_a(pair_labels(votes_of(votes), method)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "votes", "p_tie"),
+    [
+        ("majority", "T", 1.0),
+        ("majority", "T T R", 1.0),
+        ("majority", "L T", 0.0),
+        ("majority", "L R", 0.0),  # nobody finds them alike
+        ("majority", "T X R", 1.0),
+        ("vote_share", "T", 1 / 3),
+        ("vote_share", "L T T R", 2 / 6),
+        ("vote_share", "L X", 1 / 4),
+        ("vote_share", "L R", 0.0),
+    ],
+)
+def test_ties_counted_by_hand(method, votes, p_tie):
+    (label,) = pair_labels(votes_of(votes), method)
+    assert label.p_tie == pytest.approx(p_tie)
+
+
+def test_dawid_skenes_tie_is_the_posterior_of_the_truth():
+    _, _, votes = simulated_votes(0)
+    labels = {label.prompt_id: label for label in pair_labels(votes)}
+    by_pair = {p: [v for v in votes if v.prompt_id == p] for p in labels}
+    alike = [labels[p].p_tie for p, said in by_pair.items() if all(v.choice == "tie" for v in said)]
+    apart = [labels[p].p_tie for p, said in by_pair.items() if all(v.choice != "tie" for v in said)]
+    assert min(alike) > 0.5 > np.mean(apart)
+    truth = fit(arrays(votes)).truth_I3
+    assert [labels[f"p{i}"].p_tie for i in range(300)] == pytest.approx(truth[:, TIE], abs=1e-3)
+
+
+@pytest.mark.parametrize("method", LABELS)
+def test_wins_ties_and_losses_are_probabilities_to_the_last_digit(method):
+    _, _, votes = simulated_votes(2)
+    for label in [*pair_labels(votes, method), *pair_labels(votes_of("T T T T T T T"), method)]:
+        assert 0 <= label.p_tie <= 1
+        assert label.p_tie / 2 <= 0.5 <= label.p_chosen <= 1 - label.p_tie / 2
 
 
 def test_one_vote_is_weighed_as_the_starting_belief_says():
@@ -86,17 +125,47 @@ def test_what_a_dataset_states_is_certain_unless_people_voted_too(method):
     stated = vote("right", FILE.id)
     (label,) = pair_labels([stated], method, annotators=[FILE])
     assert (label.chosen_id, label.p_chosen, label.weight, label.n_votes) == ("b", 1.0, 1.0, 1)
-    assert p_a(pair_labels([vote("tie", FILE.id)], method, annotators=[FILE])) == 0.5
+    assert label.p_tie == 0.0
+    (tie,) = pair_labels([vote("tie", FILE.id)], method, annotators=[FILE])
+    assert (tie.p_chosen, tie.p_tie) == (0.5, 1.0)
     both = [stated, *votes_of("L L L")]
     assert p_a(pair_labels(both, method, annotators=[FILE])) == p_a(pair_labels(both, method))
+
+
+def stated(choice="left", **columns):
+    (label,) = pair_labels([vote(choice, FILE.id, extra=columns)], annotators=[FILE])
+    return label.chosen_id, label.p_chosen, label.p_tie
+
+
+def test_a_file_may_say_how_sure_its_labels_are():
+    assert stated(p_chosen=0.8, p_tie=0.3) == ("a", 0.8, 0.3)
+    assert stated("right", p_chosen=0.8) == ("b", 0.8, 0.0)
+    assert stated(p_chosen=0.25, p_tie=0.5) == ("b", 0.75, 0.5)
+    assert stated(p_chosen=1, p_tie=0.3) == ("a", 1.0, 0.0), "no room is left for a tie"
+    assert stated("tie", p_chosen=0.8) == ("a", 0.5, 1.0)
+    assert stated(p_chosen="sure") == ("a", 1.0, 0.0)
+    two = [vote("left", FILE.id, id=str(p), extra={"p_chosen": p, "p_tie": 0.2}) for p in (0.6, 0.8)]
+    (label,) = pair_labels(two, annotators=[FILE])
+    assert (label.p_chosen, label.p_tie) == (pytest.approx(0.7), 0.2)
+
+
+def test_what_people_said_outweighs_such_columns():
+    assert p_a(pair_labels([vote("left", extra={"p_chosen": 0.1})], "vote_share")) == 2 / 3
+
+
+def test_stated_probabilities_reach_responses():
+    (label,) = response_labels([], [thumb(True, FILE.id, extra={"p_desirable": 0.7})], annotators=[FILE])
+    assert label.p_desirable == 0.7
+    compared = response_labels([vote("right", FILE.id, extra={"p_chosen": 0.75})], [], annotators=[FILE])
+    assert {label.response_id: label.p_desirable for label in compared} == {"a": 0.25, "b": 0.75}
 
 
 @pytest.mark.parametrize("method", LABELS)
 def test_both_bad_is_a_tie_for_the_margin_and_nothing_to_learn_from_alone(method):
     (label,) = pair_labels(votes_of("X X"), method)
-    assert (label.p_chosen, label.weight) == (0.5, 0.0)
+    assert (label.p_chosen, label.p_tie, label.weight) == (0.5, 0.0, 0.0)
     tie, bad = pair_labels(votes_of("L L T"), method), pair_labels(votes_of("L L X"), method)
-    assert p_a(tie) == p_a(bad)
+    assert (p_a(tie), tie[0].p_tie) == (p_a(bad), bad[0].p_tie)
     assert bad[0].weight == 1.0
     for response in response_labels(votes_of("X X"), [], method):
         assert response.p_desirable <= 0.3

@@ -26,6 +26,16 @@ def test_preference_rows_have_trls_columns_and_two_numbers():
     }
 
 
+def test_rows_have_ties_where_people_saw_any():
+    sure = PairLabel(TALK.id, HELLO.id, GO.id, 0.9, extra={"p_tie": "of another file", "margin": 1})
+    tied = PairLabel(TEXT.id, FOUR.id, FIVE.id, 0.7, p_tie=0.4)
+    assert [row["p_tie"] for row in preference_rows(PROMPTS, RESPONSES, [sure, tied])] == [0.0, 0.4]
+    assert [row["p_tie"] for row in preference_rows([TALK], RESPONSES, iter([sure, tied]))] == [0.0]
+    (row,) = preference_rows(PROMPTS, RESPONSES, [sure])
+    assert "p_tie" not in row
+    assert row["margin"] == 1
+
+
 def test_a_text_beside_messages_becomes_a_message():
     (row,) = preference_rows(PROMPTS, RESPONSES, [PairLabel(TALK.id, HELLO.id, GO.id, 1.0)])
     assert row["prompt"] == [{"role": "user", "content": "Hi"}]

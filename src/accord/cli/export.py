@@ -31,9 +31,9 @@ def command(
 ) -> None:
     """Write the project's votes in TRL's formats.
 
-    `dpo`, `kto` and `reward` have TRL's columns, and beside them how sure people were (`p_chosen`, `p_desirable`),
-    `weight`, `split` and the columns that came with the data. Pairs on which people are evenly divided, and empty
-    answers, are left out and counted. `votes` (.jsonl) has everything, and `accord import` reads it back.
+    `dpo`, `kto` and `reward` have TRL's columns, and beside them how sure people were (`p_chosen`, `p_tie`,
+    `p_desirable`), `weight`, `split` and the columns that came with the data. Pairs on which people are evenly divided,
+    and empty answers, are left out and counted. `votes` (.jsonl) has everything, and `accord import` reads it back.
 
     In CSV, texts that a spreadsheet would run as a formula (they begin with = + - @) get a ' in front, which
     `accord import` takes off again.

@@ -1,5 +1,6 @@
 """Rows that say what somebody thought of a response, made into nouns."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,6 +23,8 @@ from accord.feedback import (
 
 #: Columns that name who voted, the first that is there counts.
 ANNOTATORS = ("annotator_id", "annotator", "worker_id", "worker")
+#: Columns in which a file says how sure its labels are.
+SURE = ("p_chosen", "p_tie", "p_desirable")
 #: How files write thumbs. Numbers and words are looked up in lower case.
 THUMBS = {
     **dict.fromkeys(("true", "1", "1.0", "yes", "good", "up", "desirable", "thumbs_up", "👍", "chosen"), True),
@@ -51,15 +54,22 @@ class Votes:
         return fingerprint("vote", *said, self.repeats[key])
 
     def comparison(
-        self, record: Record, asked: Content, better: Content, worse: Content, extra: dict[str, Any]
+        self,
+        record: Record,
+        asked: Content,
+        better: Content,
+        worse: Content,
+        extra: dict[str, Any],
+        choice: Choice = Choice.LEFT,
     ) -> Iterator[Noun]:
-        """`better` was chosen over `worse`: it stands on the left, and nobody knows how it was shown."""
+        """`better` was chosen over `worse`, or with `choice` a tie: it stands on the left, and nobody knows how it was
+        shown."""
         prompt = Prompt(asked, split=split_of(record))
         left, right = Response(prompt.id, better), Response(prompt.id, worse)
-        annotator, extra = _annotator(record, extra)
+        annotator, extra = _annotator(record, _with_numbers(record, extra))
         vote_id = self.id("comparison", annotator.id, prompt.id, left.id, right.id, extra)
         yield from (prompt, left, right, annotator)
-        yield Comparison(vote_id, annotator.id, prompt.id, left.id, right.id, Choice.LEFT, record.at, extra=extra)
+        yield Comparison(vote_id, annotator.id, prompt.id, left.id, right.id, choice, record.at, extra=extra)
 
     def rating(
         self, record: Record, asked: Content, said: Content, desirable: bool, extra: dict[str, Any]
@@ -67,7 +77,7 @@ class Votes:
         """Thumb up or down for the response `said`."""
         prompt = Prompt(asked, split=split_of(record))
         response = Response(prompt.id, said)
-        annotator, extra = _annotator(record, extra)
+        annotator, extra = _annotator(record, _with_numbers(record, extra))
         vote_id = self.id("rating", annotator.id, prompt.id, response.id, desirable, extra)
         yield from (prompt, response, annotator)
         yield Rating(vote_id, annotator.id, prompt.id, response.id, desirable, record.at, extra=extra)
@@ -85,6 +95,27 @@ def _annotator(record: Record, extra: dict[str, Any]) -> tuple[Annotator, dict[s
         if record.values.get(column) is not None:
             return Annotator(record.name(column)), {key: value for key, value in extra.items() if key != column}
     return Annotator(f"dataset:{record.source.stem}", AnnotatorKind.DATASET), extra
+
+
+def _with_numbers(record: Record, extra: dict[str, Any]) -> dict[str, Any]:
+    """`extra`, in which what training reads as numbers are numbers, if the file has them."""
+    numbers = {column: _number(record, extra[column]) for column in (*SURE, "margin") if column in extra}
+    for column in SURE:
+        value = numbers.get(column, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise record.bad(column, f"is {shown(value)}, expected a probability from 0 to 1")
+    return extra | numbers
+
+
+def _number(record: Record, value: Any) -> Any:
+    """The number that a CSV cell spells, however it spells it; all else as it is."""
+    if record.source.typed or not isinstance(value, str):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return number if math.isfinite(number) else value
 
 
 def split_of(record: Record) -> str:

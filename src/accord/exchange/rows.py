@@ -50,27 +50,29 @@ def preference_rows(
 ) -> Iterator[Row]:
     """{"id", "prompt", "chosen", "rejected", "p_chosen", "weight", …extra columns} for each label.
 
-    Labels of prompts that are not given are passed over, so the rows of one split are those of its prompts. Raises
-    AccordError where a label speaks of a response that is not given.
+    If people called any of the pairs alike, all rows have `p_tie` as well, whichever prompts are given: the rows of
+    every split have the same columns. Labels of prompts that are not given are passed over, so the rows of one split
+    are those of its prompts. Raises AccordError where a label speaks of a response that is not given.
     """
     asked, said = {p.id: p for p in prompts}, {r.id: r for r in responses}
-    for label in pair_labels:
+    labels = list(pair_labels)
+    ties = any(label.p_tie > 0 for label in labels)
+    for label in labels:
         if label.prompt_id in asked:
             prompt = asked[label.prompt_id]
             chosen, rejected = _response(said, label.chosen_id), _response(said, label.rejected_id)
             asked_json, chosen_json, rejected_json = alike(prompt.content, chosen.content, rejected.content)
-            yield _with_extra(
-                {
-                    "id": fingerprint("preference", prompt.id, chosen.id, rejected.id),
-                    "prompt": asked_json,
-                    "chosen": chosen_json,
-                    "rejected": rejected_json,
-                    "p_chosen": label.p_chosen,
-                    "weight": label.weight,
-                },
-                prompt.extra,
-                label.extra,
-            )
+            row = {
+                "id": fingerprint("preference", prompt.id, chosen.id, rejected.id),
+                "prompt": asked_json,
+                "chosen": chosen_json,
+                "rejected": rejected_json,
+                "p_chosen": label.p_chosen,
+                "p_tie": label.p_tie,
+                "weight": label.weight,
+            }
+            row = _with_extra(row, prompt.extra, label.extra)
+            yield row if ties else {column: value for column, value in row.items() if column != "p_tie"}
 
 
 def unpaired_rows(

@@ -44,10 +44,11 @@ def write_export(
 ) -> Counter[str]:
     """Writes TRL's `dpo`, `reward` or `kto` rows to a .jsonl, .json, .csv (each also .gz) or .parquet file.
 
-    Beside TRL's columns stand `id`, how sure people were (`p_chosen` or `p_desirable`), `weight`, `split` where it is
-    known, and the columns that came with the data. TRL has no soft labels, so labels that say nothing (probability ½,
-    or weight 0) are left out, and so are empty answers, which trainers cannot read. Returns the number of `rows`
-    written, and of those left out by reason. The file appears when it is whole. CSV cells are disarmed (`csv_text`).
+    Beside TRL's columns stand `id`, how sure people were (`p_chosen` or `p_desirable`, and `p_tie` if any pair has
+    ties), `weight`, `split` where it is known, and the columns that came with the data. TRL has no soft labels, so
+    labels that say nothing (probability ½, or weight 0) are left out, and so are empty answers, which trainers cannot
+    read. Returns the number of `rows` written, and of those left out by reason. The file appears when it is whole. CSV
+    cells are disarmed (`csv_text`).
     """
     rows, answers, sure = FORMS[form]
     counts: Counter[str] = Counter(rows=0)
@@ -90,6 +91,14 @@ def write_votes(path: str | Path, nouns: Iterable[Noun]) -> Counter[str]:
     return counts
 
 
+def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
+    """Writes `rows` to a .jsonl, .json, .csv (each also .gz) or .parquet file; to .jsonl as they come, without holding
+    them in memory. The file appears when it is whole. CSV cells are disarmed (`csv_text`)."""
+    write = _writer(Path(path))
+    with replacing(Path(path)) as file:
+        write(file, rows)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes the place of `path` when the block ends well, gzipped where the name ends in .gz."""
@@ -123,7 +132,8 @@ def _json(file: IO[bytes], rows: Iterable[Mapping[str, Any]]) -> None:
     file.write(json.dumps(list(rows), ensure_ascii=False, indent=1).encode() + b"\n")
 
 
-def _csv(file: IO[bytes], rows: list[Row]) -> None:
+def _csv(file: IO[bytes], rows: Iterable[Row]) -> None:
+    rows = list(rows)
     text = io.TextIOWrapper(file, "utf-8", newline="")
     writer = csv.DictWriter(text, _columns(rows), restval="", lineterminator="\n")
     writer.writerow({name: to_cell(name) for name in writer.fieldnames})
@@ -131,10 +141,11 @@ def _csv(file: IO[bytes], rows: list[Row]) -> None:
     text.detach()
 
 
-def _parquet(file: IO[bytes], rows: list[Row]) -> None:
+def _parquet(file: IO[bytes], rows: Iterable[Row]) -> None:
     import pyarrow
     import pyarrow.parquet
 
+    rows = list(rows)
     columns = {name: [row.get(name) for row in rows] for name in _columns(rows)}
     arrays = {}
     for name, values in columns.items():
@@ -153,7 +164,7 @@ def _columns(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-WRITERS: dict[str, Callable[[IO[bytes], list[Row]], None]] = {
+WRITERS: dict[str, Callable[[IO[bytes], Iterable[Row]], None]] = {
     ".jsonl": _jsonl,
     ".json": _json,
     ".csv": _csv,
@@ -161,7 +172,7 @@ WRITERS: dict[str, Callable[[IO[bytes], list[Row]], None]] = {
 }
 
 
-def _writer(path: Path) -> Callable[[IO[bytes], list[Row]], None]:
+def _writer(path: Path) -> Callable[[IO[bytes], Iterable[Row]], None]:
     packed = path.suffix == ".gz"
     suffix = path.with_suffix("").suffix if packed else path.suffix
     if suffix not in WRITERS or (packed and suffix == ".parquet"):

@@ -10,6 +10,7 @@ class PairLabel:
     """All votes on one pair of responses.
 
     p_chosen  probability that people prefer `chosen_id`: P(better) + ½·P(tie), in [0.5, 1]
+    p_tie     P(tie): probability that people find both alike, in [0, 1] and at most 2·(1 − p_chosen)
     weight    how much the pair counts in the loss (1 is an ordinary pair)
     n_votes   how many votes stand behind it
     """
@@ -21,6 +22,7 @@ class PairLabel:
     weight: float = 1.0
     n_votes: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
+    p_tie: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

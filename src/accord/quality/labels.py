@@ -7,36 +7,51 @@ import numpy as np
 
 from accord.feedback import Annotator, AnnotatorKind, Choice, Comparison, PairLabel, Rating, ResponseLabel, Sides, Vote
 from accord.quality.dawid_skene import TIE, A, B, Floats, Votes, fit
+from accord.quality.stated import Preference, of_comparison, of_rating
 
 V = TypeVar("V", Comparison, Rating)
 
 
-def _tally(votes: Votes) -> tuple[Floats, Floats]:
-    """For each item the votes for A, a tie being half of one, and all votes."""
-    n_3I = [np.bincount(votes.item_N, votes.vote_N == answer, votes.n_items) for answer in (A, TIE, B)]
-    return n_3I[0] + n_3I[1] / 2, np.sum(n_3I, axis=0, dtype=np.float64)
+class Weighed(NamedTuple):
+    """For each item: the probability that people prefer A, a tie being half of it; and that they find both alike."""
+
+    p_I: Floats
+    tie_I: Floats
 
 
-def majority(votes: Votes) -> Floats:
-    """1, ½ or 0 for each item: what more votes said, or ½ where equally many did."""
-    for_a, n = _tally(votes)
-    return (1 + np.sign(for_a - n / 2)) / 2
+def _tally(votes: Votes) -> tuple[Floats, Floats, Floats]:
+    """For each item the votes for A, for a tie, and for B."""
+    a_I, tie_I, b_I = (
+        np.bincount(votes.item_N, votes.vote_N == answer, votes.n_items).astype(np.float64) for answer in (A, TIE, B)
+    )
+    return a_I, tie_I, b_I
 
 
-def vote_share(votes: Votes) -> Floats:
-    """(votes for A + 1) / (votes + 2): the posterior mean under a Beta(1, 1) prior, a tie being half a vote each."""
-    for_a, n = _tally(votes)
-    return (for_a + 1) / (n + 2)
+def majority(votes: Votes) -> Weighed:
+    """A tie where more than half of the votes say so; else what more of the others said, ½ where equally many did."""
+    a_I, tie_I, b_I = _tally(votes)
+    is_tie = tie_I > a_I + b_I
+    return Weighed(np.where(is_tie, 0.5, (1 + np.sign(a_I - b_I)) / 2), is_tie.astype(np.float64))
 
 
-def dawid_skene(votes: Votes) -> Floats:
-    """P(A better) + ½·P(tie), each annotator believed as far as they prove reliable (`quality.dawid_skene`)."""
+def vote_share(votes: Votes) -> Weighed:
+    """(votes for A + 1) / (votes + 2), a tie being half a vote each: the posterior mean under a Beta(1, 1) prior.
+
+    P(tie) is ties / (votes + 2): the prior gives each side one vote, and a tie none.
+    """
+    a_I, tie_I, b_I = _tally(votes)
+    n_I = a_I + tie_I + b_I
+    return Weighed((a_I + tie_I / 2 + 1) / (n_I + 2), tie_I / (n_I + 2))
+
+
+def dawid_skene(votes: Votes) -> Weighed:
+    """What is probably true, each annotator believed as far as they prove reliable (`quality.dawid_skene`)."""
     truth_I3 = fit(votes).truth_I3
-    return truth_I3[:, A] + truth_I3[:, TIE] / 2
+    return Weighed(truth_I3[:, A] + truth_I3[:, TIE] / 2, truth_I3[:, TIE])
 
 
-#: method -> for each item the probability that people prefer A
-LABELS: dict[str, Callable[[Votes], Floats]] = {
+#: method -> what the votes on each item add up to
+LABELS: dict[str, Callable[[Votes], Weighed]] = {
     "majority": majority,
     "vote_share": vote_share,
     "dawid_skene": dawid_skene,
@@ -44,11 +59,15 @@ LABELS: dict[str, Callable[[Votes], Floats]] = {
 
 
 class Ballot(NamedTuple):
-    """One vote as the methods above read it: by whom, for what (A, TIE or B), and where A stood (+1, -1, or 0)."""
+    """One vote as the methods above read it: by whom, for what (A, TIE or B), and where A stood (+1, -1, or 0).
+
+    stated  what it says of A in numbers; None where it says the answer alone
+    """
 
     annotator_id: str
     answer: int
     side: int = 0
+    stated: Preference | None = None
 
 
 def pair_labels(
@@ -56,12 +75,14 @@ def pair_labels(
 ) -> list[PairLabel]:
     """All votes on each pair added up, in the order in which the pairs first appear.
 
-    `chosen` is the response with the higher probability, so `p_chosen` is at least ½. A pair weighs 0 where every vote
-    said "both bad", and where a response was compared with itself: there is nothing to learn from it.
+    `chosen` is the response with the higher probability, so `p_chosen` is at least ½. "Both bad" counts as a tie
+    beside other votes. A pair weighs 0 where every vote said it, and where a response was compared with itself: there
+    is nothing to learn from it.
 
     What a file states (`annotators` of kind DATASET) is no noisy vote: a pair on which nobody else voted gets the
-    plain share of the statements, whatever the method: 1.0 where there is one and it is no tie. Where people voted
-    too, the statement is one more vote. Annotators that are not named here are taken for people.
+    plain mean of the statements, whatever the method: 1.0 where there is one and it is no tie, or the `p_chosen` and
+    `p_tie` of its columns (`quality.stated`). Where people voted too, the statement is one more vote. Annotators that
+    are not named here are taken for people.
 
     Raises ValueError where `method` is not in LABELS.
     """
@@ -70,18 +91,20 @@ def pair_labels(
         pairs.setdefault((vote.prompt_id, *sorted((vote.left_id, vote.right_id))), []).append(vote)  # type: ignore[arg-type]
     ballots = [[_pair_ballot(vote, a) for vote in votes] for (_, a, _), votes in pairs.items()]
     labels = []
-    for ((prompt_id, a, b), votes), p_a in zip(pairs.items(), _weigh(ballots, method, annotators), strict=True):
+    for ((prompt_id, a, b), votes), (p_a, tie) in zip(pairs.items(), _weigh(ballots, method, annotators), strict=True):
         chosen, rejected = (a, b) if p_a >= 0.5 else (b, a)
         useless = a == b or all(vote.choice is Choice.BOTH_BAD for vote in votes)
+        p_chosen = 0.5 if useless else max(p_a, 1 - p_a)
         labels.append(
             PairLabel(
                 prompt_id=prompt_id,
                 chosen_id=chosen,
                 rejected_id=rejected,
-                p_chosen=0.5 if useless else max(p_a, 1 - p_a),
+                p_chosen=p_chosen,
                 weight=0.0 if useless else 1.0,
                 n_votes=len(votes),
                 extra=_agreed_extra(votes),
+                p_tie=0.0 if useless else min(tie, 2 * (1 - p_chosen)),  # rounding may leave it a digit too large
             )
         )
     return labels
@@ -109,10 +132,10 @@ def response_labels(
     for key, vote, ballot in [*_rating_ballots(ratings), *_response_ballots(standing(comparisons), rated)]:
         votes.setdefault(key, []).append(vote)
         ballots.setdefault(key, []).append(ballot)
-    p_wanted = _weigh(list(ballots.values()), method, annotators, symmetric=False)
+    wanted = _weigh(list(ballots.values()), method, annotators, symmetric=False)
     return [
         ResponseLabel(*key, p_desirable=p, n_votes=len(votes[key]), extra=_agreed_extra(votes[key]))
-        for key, p in zip(votes, p_wanted, strict=True)
+        for key, (p, _) in zip(votes, wanted, strict=True)
     ]
 
 
@@ -132,40 +155,50 @@ def _pair_ballot(vote: Comparison, a: str) -> Ballot:
     on_left = vote.left_id == a
     answer = _PAIR_ANSWERS[vote.choice]
     side = (1 if on_left else -1) if vote.sides is Sides.SHUFFLED else 0
-    return Ballot(vote.annotator_id, answer if on_left else B - answer, side)
+    of_left, of_right = of_comparison(vote)
+    return Ballot(vote.annotator_id, answer if on_left else B - answer, side, of_left if on_left else of_right)
 
 
 def _rating_ballots(ratings: Iterable[Rating]) -> Iterator[tuple[tuple[str, str], Vote, Ballot]]:
     """Up is A and always "on the left": the annotator's bias is then how easily they are pleased."""
     for vote in ratings:
-        yield (vote.prompt_id, vote.response_id), vote, Ballot(vote.annotator_id, A if vote.desirable else B, 1)
+        ballot = Ballot(vote.annotator_id, A if vote.desirable else B, 1, of_rating(vote))
+        yield (vote.prompt_id, vote.response_id), vote, ballot
 
 
 def _response_ballots(
     comparisons: Iterable[Comparison], rated: set[tuple[str, str]]
 ) -> Iterator[tuple[tuple[str, str], Vote, Ballot]]:
     for vote in comparisons:
-        for response_id, answer in zip((vote.left_id, vote.right_id), _RESPONSE_ANSWERS[vote.choice], strict=True):
+        responses = zip((vote.left_id, vote.right_id), _RESPONSE_ANSWERS[vote.choice], of_comparison(vote), strict=True)
+        for response_id, answer, stated in responses:
             key = (vote.prompt_id, response_id)
             if key not in rated or vote.choice is Choice.BOTH_BAD:
-                yield key, vote, Ballot(vote.annotator_id, answer)
+                yield key, vote, Ballot(vote.annotator_id, answer, stated=stated)
+
+
+#: what an answer says of A in numbers, where the file has none
+_PLAIN = {A: Preference(1.0), TIE: Preference(0.5, 1.0), B: Preference(0.0)}
 
 
 def _weigh(
     ballots: Sequence[Sequence[Ballot]], method: str, annotators: Iterable[Annotator], symmetric: bool = True
-) -> list[float]:
-    """The probability of A for each item: `method` where people voted, the plain share where only a dataset spoke."""
+) -> list[Preference]:
+    """How far A is preferred, for each item: by `method` where people voted; where only a dataset spoke, the mean."""
     if method not in LABELS:
         raise ValueError(f"label method {method!r}: use one of {', '.join(LABELS)}")
     datasets = {annotator.id for annotator in annotators if annotator.kind is AnnotatorKind.DATASET}
-    stated = [all(ballot.annotator_id in datasets for ballot in item) for item in ballots]
-    p_I = [sum(1 - ballot.answer / 2 for ballot in item) / len(item) for item in ballots]
-    voted = [i for i, only_stated in enumerate(stated) if not only_stated]
+    weighed_I = [_mean([ballot.stated or _PLAIN[ballot.answer] for ballot in item]) for item in ballots]
+    voted = [i for i, item in enumerate(ballots) if any(ballot.annotator_id not in datasets for ballot in item)]
     if voted:
-        answers = LABELS[method](_arrays([ballots[i] for i in voted], symmetric))
-        for i, p in zip(voted, answers.tolist(), strict=True):
-            p_I[i] = p
-    return p_I
+        p_I, tie_I = LABELS[method](_arrays([ballots[i] for i in voted], symmetric))
+        for i, p, tie in zip(voted, p_I.tolist(), tie_I.tolist(), strict=True):
+            weighed_I[i] = Preference(p, tie)
+    return weighed_I
+
+
+def _mean(stated: Sequence[Preference]) -> Preference:
+    return Preference(*(sum(values) / len(stated) for values in zip(*stated, strict=True)))
 
 
 def _arrays(ballots: Sequence[Sequence[Ballot]], symmetric: bool) -> Votes:

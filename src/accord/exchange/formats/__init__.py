@@ -1,6 +1,6 @@
 """The formats that can be read, one module each (TRL's in `trl.py`). To add one, write a `Format` and name it here."""
 
-from accord.exchange.formats import alpaca, hh_rlhf, llmfao, sharegpt, trl, votes
+from accord.exchange.formats import alpaca, hh_rlhf, llmfao, ranking, sharegpt, trl, votes
 from accord.exchange.formats.form import Format
 
 FORMATS: dict[str, Format] = {
@@ -9,6 +9,7 @@ FORMATS: dict[str, Format] = {
     "prompt-completion": trl.PROMPT_COMPLETION,
     "messages": trl.MESSAGES,
     "prompt-only": trl.PROMPT_ONLY,
+    "ranking": ranking.RANKING,
     "hh-rlhf": hh_rlhf.HH_RLHF,
     "sharegpt": sharegpt.SHAREGPT,
     "alpaca": alpaca.ALPACA,

@@ -11,7 +11,8 @@ from accord.exchange.source import Record
 from accord.feedback import Content, Noun, Prompt
 
 #: Columns that make something else of a row with a prompt.
-JUDGED = {"chosen", "rejected", "messages", "conversations", "instruction", "response", "output", "model_x", "noun"}
+JUDGED = {"chosen", "rejected", "completions", "messages", "conversations", "instruction", "response", "output"}
+JUDGED |= {"model_x", "noun"}
 
 
 def _preference(record: Record, votes: Votes) -> Iterator[Noun]:
