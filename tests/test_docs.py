@@ -99,7 +99,9 @@ def _check_training(name: str, words: list[str]) -> None:
 
 
 def _config_of(name: str) -> type:
-    return getattr(import_module(f"accord.trainers.{name}"), f"{name.upper()}Config")
+    """`DPOConfig` of `dpo`, `RewardConfig` of `reward`."""
+    found = vars(import_module(f"accord.trainers.{name}"))
+    return next(value for known, value in found.items() if known.lower() == f"{name}config")
 
 
 def _check_options(name: str, words: list[str]) -> None:

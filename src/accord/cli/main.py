@@ -20,13 +20,15 @@ COMMANDS = {
     "sft": "Fine-tune on demonstrations.",
     "dpo": "Train on preference pairs (Direct Preference Optimization).",
     "kto": "Train on thumbs up and down (Kahneman-Tversky Optimization).",
-    "evaluate": "Measure a trained model against its base.",
+    "reward": "Train a reward model on preference pairs.",
+    "evaluate": "Measure a trained model on what training did not see.",
+    "score": "Score the answers in a file with a reward model.",
     "report": "Write a run's report.html again.",
     "chat": "Talk to a model in the terminal.",
     "demo": "The whole loop on a small real model, in a few minutes.",
 }
 #: These parse their own `--key value` arguments, as TRL's scripts do.
-TRAINING = {"sft", "dpo", "kto"}
+TRAINING = {"sft", "dpo", "kto", "reward"}
 
 
 class Lazy(TyperGroup):

@@ -22,12 +22,15 @@ from accord.evaluation import (
 from accord.evaluation.models import answer, score_answers
 from accord.feedback import text_of, to_json
 from accord.policy.load import Policy, load_policy
+from accord.policy.reward_model import load_reward_model
 from accord.policy.score import score_rows
 from accord.runs import Run
 
 #: Which columns hold what is scored, by the form of the rows.
 COMPLETIONS = {"preference": ("chosen", "rejected"), "unpaired": ("completion",)}
 
+#: How a run's model is loaded, where it is no policy.
+LOADERS: dict[str, Callable[..., Policy]] = {"reward": load_reward_model}
 #: (title, total) → what to call with the number that is done
 Track = Callable[[str, int], Callable[[int], None]]
 
@@ -144,7 +147,8 @@ def record(run: Run, measured: Measured, settings: Mapping[str, Any]) -> None:
 def trained(run: Run) -> Policy:
     """The model that the run ended with, on the GPU if there is one."""
     config = run.config()
-    policy = load_policy(
+    load = LOADERS.get(str(run.info.get("method")), load_policy)
+    policy = load(
         run.path,
         dtype=config.get("dtype", "float32"),
         trust_remote_code=bool(config.get("trust_remote_code")),
@@ -152,7 +156,7 @@ def trained(run: Run) -> Policy:
         load_in_8bit=bool(config.get("load_in_8bit")),
     )
     if torch.cuda.is_available() and not (config.get("load_in_4bit") or config.get("load_in_8bit")):
-        _on_gpu(policy.model)
+        on_gpu(policy.model)
     return policy
 
 
@@ -172,8 +176,9 @@ def base_of(policy: Policy, run: Run) -> Iterator[Any]:
         revision=config.get("model_revision"),
         trust_remote_code=bool(config.get("trust_remote_code")),
     )
-    yield _on_gpu(base.model) if model.device.type == "cuda" else base.model
+    yield on_gpu(base.model) if model.device.type == "cuda" else base.model
 
 
-def _on_gpu(model: Any) -> Any:
+def on_gpu(model: Any) -> Any:
+    """The model, moved."""
     return model.cuda()

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from accord.evaluation.interval import Floats, Interval, bootstrap, proportion, ratio, weighted_mean
 
@@ -127,11 +127,24 @@ def log_losses(margins: Floats, p: Floats) -> Floats:
     return p * np.logaddexp(0, -margins) + (1 - p) * np.logaddexp(0, margins)
 
 
+class Confidence(NamedTuple):
+    """How sure a model is of the side it takes, how often people agree with it, and the bin of its confidence."""
+
+    said_N: Floats
+    agreed_N: Floats
+    bin_N: NDArray[np.intp]
+
+
+def confidence(margins: Floats, p: Floats) -> Confidence:
+    """Of σ(margin), where people prefer chosen with probability p."""
+    said = 1 / (1 + np.exp(-np.abs(margins)))
+    agreed = np.where(margins > 0, p, np.where(margins < 0, 1 - p, 0.5))
+    return Confidence(said, agreed, np.minimum(((said - 0.5) * 2 * BINS).astype(int), BINS - 1))
+
+
 def calibration_sums(margins: Floats, p: Floats, w: Floats) -> Floats:
     """[N, BINS + 1]: w·(how often right − how sure) in the bin of its confidence; in the last column, w."""
-    said = 1 / (1 + np.exp(-np.abs(margins)))  # how sure the model is of the side it takes
-    agreed = np.where(margins > 0, p, np.where(margins < 0, 1 - p, 0.5))
-    bin_N = np.minimum(((said - 0.5) * 2 * BINS).astype(int), BINS - 1)
+    said, agreed, bin_N = confidence(margins, p)
     sums = np.zeros((len(margins), BINS + 1))
     sums[np.arange(len(margins)), bin_N] = w * (agreed - said)
     sums[:, -1] = w

@@ -1,0 +1,140 @@
+"""The work of `accord score`: a reward model's scores of the answers in rows, with its heads' disagreement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from accord.cli.answers import Answered, columns, plain
+from accord.cli.measure import on_gpu, trained
+from accord.cli.which_run import which_run
+from accord.evaluation.interval import Floats
+from accord.feedback import AccordError
+from accord.policy.forward import causal_lm
+from accord.policy.load import Policy
+from accord.policy.reward_model import load_reward_model, reward_rows
+from accord.runs import Run
+
+BLOCK = 512  # rows that are scored together
+
+
+class Scorer(NamedTuple):
+    """A reward model ready to score. `limit` says how long rows may be: `max_length`, `truncation_mode`."""
+
+    policy: Policy
+    heads: int
+    limit: dict[str, Any]
+
+
+def load_scorer(name: str, project: Path | None = None, max_length: int | None = None) -> Scorer:
+    """The reward model of a run, or any of Transformers' sequence-classification models with one label.
+
+    Raises AccordError where it is none.
+    """
+    try:
+        path = which_run(name, project)
+    except AccordError:
+        return _foreign(name, max_length)
+    run = Run.open(path)
+    if run.info.get("method") != "reward":
+        raise AccordError(
+            f"{run.name}: trained by accord {run.info.get('method')}, so it gives no scores; `accord reward` trains a "
+            "model that does"
+        )
+    config = run.config()
+    limit: dict[str, Any] = {key: config[key] for key in ("max_length", "truncation_mode") if key in config}
+    policy = trained(run)
+    return Scorer(policy, _config(policy).num_labels, limit | ({"max_length": max_length} if max_length else {}))
+
+
+def _foreign(name: str, max_length: int | None) -> Scorer:
+    policy = load_reward_model(name)
+    config = _config(policy)
+    adapted = hasattr(policy.model, "peft_config")  # its head was saved with it, or it would not have been loaded
+    if not adapted and not any(kind.endswith("ForSequenceClassification") for kind in config.architectures or ()):
+        raise AccordError(f"{name}: a language model, which gives no scores; train a reward model with `accord reward`")
+    if config.num_labels > 1:
+        raise AccordError(
+            f"{name}: a classifier with {config.num_labels} labels, and a reward model has one (an ensemble of heads "
+            "needs the run.json beside it)"
+        )
+    if torch.cuda.is_available():
+        on_gpu(policy.model)
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return Scorer(policy, 1, {"max_length": max_length or longest})
+
+
+def _config(policy: Policy) -> Any:
+    return causal_lm(policy.model).config
+
+
+@dataclass
+class Tally:
+    """What was scored so far: numbers of rows, of answers and of those that got no score, and the scores' range."""
+
+    heads: int = 1
+    rows: int = 0
+    answers: int = 0
+    not_scored: int = 0
+    total: float = 0.0
+    lowest: float = math.inf
+    highest: float = -math.inf
+    pairs: int = 0
+    chosen_ahead: float = 0
+
+    def add(self, column: str, scores: Floats) -> None:
+        """The scores of one row, [answers], NaN where there is none."""
+        self.rows += 1
+        self.answers += len(scores)
+        if not np.isfinite(scores).all():
+            self.not_scored += len(scores)
+            return
+        self.total += scores.sum()
+        self.lowest, self.highest = min(self.lowest, scores.min()), max(self.highest, scores.max())
+        if column == "chosen":
+            self.pairs += 1
+            self.chosen_ahead += (np.sign(scores[0] - scores[1]) + 1) / 2
+
+    def figures(self) -> dict[str, Any]:
+        """As `--json` prints them: `mean_score`, `chosen_ahead` (share of the pairs) … where there are any."""
+        found: dict[str, Any] = {
+            "heads": self.heads,
+            "rows": self.rows,
+            "answers": self.answers,
+            "not_scored": self.not_scored,
+        }
+        if scored := self.answers - self.not_scored:
+            range_ = {"lowest_score": self.lowest, "mean_score": self.total / scored, "highest_score": self.highest}
+            found |= {name: plain(value) for name, value in range_.items()}
+        if self.pairs:
+            found |= {"pairs": self.pairs, "chosen_ahead": self.chosen_ahead / self.pairs}
+        return found
+
+
+def scored(scorer: Scorer, rows: Iterable[Answered], name: str, tally: Tally) -> Iterator[dict[str, Any]]:
+    """The rows as they were, in their order, with their scores in columns called after `name`."""
+    rows = iter(rows)
+    while block := list(islice(rows, BLOCK)):
+        for row, scores_KM in zip(block, score_block(scorer, block), strict=True):
+            tally.add(row.column, scores_KM.mean(1))
+            yield row.record.values | columns(row, name, scores_KM)
+
+
+def score_block(scorer: Scorer, block: Sequence[Answered]) -> list[Floats]:
+    """[answers, heads] of each row. Those with equally many answers are asked together, each prompt once."""
+    found: list[Floats] = [np.empty(0)] * len(block)
+    for count in {len(row.answers) for row in block}:
+        places = [i for i, row in enumerate(block) if len(row.answers) == count]
+        names = [str(i) for i in range(count)]
+        asked = [{"prompt": block[i].prompt, **dict(zip(names, block[i].answers, strict=True))} for i in places]
+        scores = reward_rows(scorer.policy.model, scorer.policy.tokenizer, asked, names, **scorer.limit)
+        for i, scores_KM in zip(places, scores, strict=True):
+            found[i] = scores_KM
+    return found
