@@ -4,7 +4,6 @@ import importlib.util
 import math
 import re
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -152,7 +151,7 @@ CASES = {
 }
 
 
-ARRIVALS = [(name, "13") for name in CASES] + list(product(["sigmoid", "ipo", "apo_zero"], ["85", "9 of one length"]))
+ARRIVALS = [*((name, "13") for name in CASES), ("sigmoid", "85"), ("ipo", "85"), ("ipo", "9 of one length")]
 
 
 @pytest.mark.parametrize(("name", "size"), ARRIVALS)
@@ -225,8 +224,8 @@ def test_ktos_beta_is_not_the_price_of_leaving_the_reference():
 
 
 def test_what_the_majority_wants():
-    """The KTO paper's theorem on contradictory preferences (section 4). 60 % prefer what the reference rarely says. DPO still says the other more often;
-    KTO says what the majority wants, and nothing else."""
+    """The KTO paper's theorem on contradictory preferences (section 4). 60 % prefer what the reference rarely says: DPO
+    still says the other more often, KTO says what the majority wants and nothing else."""
     world = make_world("ab", most=1, least=1)
     reference, p, beta = world.reference_Y, 0.6, 0.9
     assert (1 - p) ** (1 / beta) * reference[0] > p ** (1 / beta) * reference[1]  # the theorem's condition

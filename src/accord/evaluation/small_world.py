@@ -25,12 +25,12 @@ from accord.losses import kto, pairwise
 class World:
     """All completions to one prompt, how likely the reference finds them, and what they are worth.
 
-    texts         the completions, shortest first
+    texts                 the completions, shortest first
     prefix_YL, token_YL   where each token of a completion stands in a policy's table: row and column
-    drawn_YL      whether there is such a token: completions differ in length
-    allowed_PV    whether a token may follow a prefix
-    table_PV      next-token logits of the reference
-    reward_Y      r
+    drawn_YL              whether there is such a token: completions differ in length
+    allowed_PV            whether a token may follow a prefix
+    table_PV              next-token logits of the reference
+    reward_Y              r
     """
 
     texts: tuple[str, ...]
@@ -78,9 +78,8 @@ def make_world(tokens: str = "abc", most: int = 2, least: int = 0, *, seed: int 
     allowed_PV = torch.ones(len(prefixes), len(tokens) + 1, dtype=torch.bool)
     allowed_PV[:, end] = torch.tensor([len(prefix) >= least for prefix in prefixes])
     generator = torch.Generator().manual_seed(seed)
-    table_PV, reward_Y = (
-        torch.randn(shape, generator=generator, dtype=torch.float64) for shape in (allowed_PV.shape, (len(texts),))
-    )
+    table_PV = torch.randn(allowed_PV.shape, generator=generator, dtype=torch.float64)
+    reward_Y = torch.randn(len(texts), generator=generator, dtype=torch.float64)
     return World(tuple(texts), prefix_YL, token_YL, drawn_YL, allowed_PV, table_PV, reward_Y)
 
 
@@ -172,7 +171,7 @@ def all_pairs(reference_Y: Tensor, reward_Y: Tensor) -> Pairs:
 
 
 def pair_loss(name: str, policy: TabularPolicy, pairs: Pairs, **options: float) -> Tensor:
-    """The expected loss `name` of `accord.losses.pairwise`; `options` are its numbers (`beta` …)."""
+    """The expected loss `name` of `accord.losses.pairwise`, one that takes soft labels; `options` are its numbers."""
     world, logratios_Y = policy.world, policy.logratios()
     known = {
         "logratios": logratios_Y,
@@ -214,8 +213,8 @@ def fit(parameters: Iterable[Tensor], loss: Callable[[], Tensor], *, steps: int 
     return value.item()
 
 
-def trained(world: World, loss: Callable[[TabularPolicy], Tensor], **settings: float) -> Tensor:
+def trained(world: World, loss: Callable[[TabularPolicy], Tensor], **settings: Any) -> Tensor:
     """[Y] where `fit` leads a policy that begins as the reference. `settings` are `fit`'s."""
     policy = TabularPolicy(world)
-    fit(policy.parameters(), lambda: loss(policy), **settings)  # type: ignore[arg-type]
+    fit(policy.parameters(), lambda: loss(policy), **settings)
     return policy.probabilities()
