@@ -17,9 +17,9 @@ CERTAIN: dict[str, tuple[tuple[float, ...], str]] = {
 }
 
 
-def check_rows(rows: Iterable[Row]) -> None:
+def check_rows(given: Iterable[Row]) -> None:
     """Raises ValueError, naming the first such row, where TRL cannot be told what the rows say."""
-    for row in rows:
+    for row in given:
         for column, (certain, remedy) in CERTAIN.items():
             value = row.get(column)
             if value is not None and value not in certain:
@@ -32,8 +32,10 @@ def check_rows(rows: Iterable[Row]) -> None:
 
 
 def preference(row: Row) -> dict[str, Any]:
-    """`prompt`, `chosen`, `rejected` and, where there is one, `margin`; a pair that people turn round is turned."""
-    pair = {name: row[name] for name in ("prompt", "chosen", "rejected", "margin") if row.get(name) is not None}
+    """`prompt`, `chosen`, `rejected`, and `margin` where the data have one; a pair that people turn round is turned."""
+    pair = {name: row[name] for name in ("prompt", "chosen", "rejected")}
+    if "margin" in row:
+        pair["margin"] = row["margin"] or 0.0
     if row.get("p_chosen") == 0:
         pair |= {"chosen": row["rejected"], "rejected": row["chosen"]}
     return pair

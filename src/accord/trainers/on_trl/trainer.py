@@ -56,8 +56,6 @@ def build(
             log.warning("%s is not used: %s", name, NOT_USED[name])
     if args.attn_implementation:
         model.set_attn_implementation(args.attn_implementation)
-    if args.disable_dropout:
-        disable_dropout(model)
     disable_progress_bars()
     given = {"train": train_dataset, "eval": eval_dataset}
     prepared = {name: rows and _rows(rows, method, args) for name, rows in given.items()}
@@ -74,6 +72,8 @@ def build(
         )
     except (ImportError, NotImplementedError, TypeError) as error:
         raise ValueError(" ".join(str(error).split())) from error
+    if args.disable_dropout:
+        disable_dropout(trainer.model)
     for name, rows in given.items():
         _tell_left_out(name, rows, getattr(trainer, f"{name}_dataset"), args)
     return trainer
