@@ -1,4 +1,4 @@
-"""What a model says on held-out prompts, and how likely a model finds what was said. The one file here with torch."""
+"""What a model says on held-out prompts, and how likely a model finds what was said."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
