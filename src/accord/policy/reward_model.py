@@ -39,14 +39,15 @@ def load_reward_model(
     adapter = Path(options.get("adapter") or name_or_path)
     adapted = (adapter / "adapter_config.json").is_file()
     if adapted:
-        heads = _same(_adapter_heads(adapter), heads)
+        heads = _agreed(_adapter_heads(adapter), heads)
     loaded = load_policy(name_or_path, from_pretrained=partial(_from_pretrained, heads, seed), **options)
     model, tokenizer = loaded.model, loaded.tokenizer
-    config: Any = causal_lm(model).config.get_text_config()
-    if adapted or config.pad_token_id is None:
-        use_padding(model, tokenizer)
+    config: Any = causal_lm(model).config
+    padding = config.get_text_config().pad_token_id
+    if _saved_with_heads(config) and not adapted and padding is not None:
+        tokenizer.pad_token_id = padding  # its scores were read by this
     else:
-        tokenizer.pad_token_id = config.pad_token_id
+        use_padding(model, tokenizer)
     return loaded
 
 
@@ -84,8 +85,8 @@ def _from_pretrained(heads: int | None, seed: int, place: str, **settings: Any) 
 
     known = {name: settings[name] for name in ("revision", "trust_remote_code")}
     config = AutoConfig.from_pretrained(place, **known)
-    if any(name.endswith("ForSequenceClassification") for name in config.architectures or ()):
-        _same(config.num_labels, heads)
+    if _saved_with_heads(config):
+        _agreed(config.num_labels, heads)
     else:
         config.num_labels = heads or 1
     with _quiet():
@@ -104,6 +105,10 @@ def _from_pretrained(heads: int | None, seed: int, place: str, **settings: Any) 
     return model
 
 
+def _saved_with_heads(config: Any) -> bool:
+    return any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+
+
 def _adapter_heads(folder: Path) -> int | None:
     """How many heads were saved with an adapter."""
     file = folder / "adapter_model.safetensors"
@@ -119,7 +124,8 @@ def _adapter_heads(folder: Path) -> int | None:
     )
 
 
-def _same(saved: int | None, heads: int | None) -> int | None:
+def _agreed(saved: int | None, heads: int | None) -> int | None:
+    """How many heads were saved; raises ValueError where others were asked for."""
     if None not in (saved, heads) and saved != heads:
         raise ValueError(f"it was saved with {saved} heads, not {heads}: leave out heads (reward_heads)")
     return saved
