@@ -2,6 +2,7 @@
 #   make demo       the whole loop on a small real language model
 #   make test       the tests              make test-slow  those that take minutes
 #   make check      style, types, layers   make bench      Accord and TRL side by side
+#   make bench-noisy   soft and hard labels on flipped votes   make bench-others  what has no peer
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench clean
+.PHONY: help demo test test-slow check bench bench-noisy bench-others clean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -37,6 +38,12 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-noisy: $(VENV)/.dev
+	$(BIN)/python benchmarks/noisy_labels.py $(ARGS)
+
+bench-others: $(VENV)/.dev
+	$(BIN)/python benchmarks/others.py $(ARGS)
 
 clean:
 	rm -rf $(VENV)

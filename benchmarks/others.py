@@ -3,6 +3,7 @@
 python benchmarks/others.py               # import and doctor on hh-rlhf's 1,800 pairs; takes seconds
 python benchmarks/others.py --million     # import_million.py too: a minute or two
 python benchmarks/others.py --demo        # accord demo too: some minutes
+python benchmarks/others.py --second-run  # second_run.py too: some minutes
 """
 
 import argparse
@@ -66,14 +67,37 @@ def demo() -> dict[str, Any]:
     }
 
 
+def second_run() -> list[dict[str, Any]]:
+    """What the reference costs a second run, which finds its log-probs on disk."""
+    done = subprocess.run([sys.executable, HERE / "second_run.py"], check=True, stdout=subprocess.PIPE, text=True)
+    entries = []
+    for said in map(json.loads, done.stdout.splitlines()):
+        took, share, whole = said["second"], said["reference_share"], said["share_with_layout"]
+        spent = f"{took['hash'] + took['lookup']:.1f} of {took['train']:.0f} s"
+        entries.append(
+            {
+                "what": f"{said['method'].upper()} again with another β: the reference's share of the time",
+                "figure": f"{share:.1%} ({spent}); {whole:.1%} with the layout check",
+                "command": f"python benchmarks/second_run.py --methods {said['method']}",
+            }
+        )
+    return entries
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=default_data())
     parser.add_argument("--million", action="store_true")
     parser.add_argument("--demo", action="store_true")
+    parser.add_argument("--second-run", action="store_true")
     asked = parser.parse_args()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    made = [pairs(asked.data), *([million()] if asked.million else []), *([demo()] if asked.demo else [])]
+    made = [
+        pairs(asked.data),
+        *([million()] if asked.million else []),
+        *([demo()] if asked.demo else []),
+        *(second_run() if asked.second_run else []),
+    ]
     kept = [e for e in loaded(OTHERS) if e["command"] not in {m["command"] for m in made}]
     OTHERS.write_text(json.dumps(sorted([*kept, *made], key=lambda e: e["what"]), indent=2, ensure_ascii=False) + "\n")
     for entry in made:

@@ -26,7 +26,7 @@ from accord.policy.gguf import embedded_gguf, unpacked_model
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-UNITS = {"sft": "examples/s", "dpo": "pairs/s", "kto": "examples/s"}
+UNITS = {"sft": "examples/s", "dpo": "pairs/s", "kto": "examples/s", "reward": "pairs/s"}
 LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "target_modules": "all-linear"}
 MAX_LENGTH = 512
 LOSS_STEPS, LOSS_BATCH = 8, 2
@@ -34,13 +34,28 @@ LOSS_STEPS, LOSS_BATCH = 8, 2
 
 @dataclass(frozen=True)
 class Setting:
-    """How TRL is run: sequences pass in micro-batches of `micro`, with or without gradient checkpointing."""
+    """How TRL is run: in micro-batches of `micro` rows, with or without gradient checkpointing and padding."""
 
     micro: int
     checkpointing: bool
+    padding_free: bool = False
 
     def __str__(self) -> str:
-        return f"per_device_train_batch_size {self.micro}, gradient_checkpointing {str(self.checkpointing).lower()}"
+        told = f"per_device_train_batch_size {self.micro}, gradient_checkpointing {str(self.checkpointing).lower()}"
+        return told + ", padding_free true" * self.padding_free
+
+    def arguments(self, batch: int) -> dict[str, Any]:
+        """What TRL is told. Its `padding_free` excludes a length limit; the rows are within it anyway."""
+        return {
+            "per_device_train_batch_size": self.micro,
+            "gradient_accumulation_steps": batch // self.micro,
+            "gradient_checkpointing": self.checkpointing,
+            **({"padding_free": True, "max_length": None} if self.padding_free else {}),
+        }
+
+
+#: Methods whose TRL trainer can do without padding.
+PADDING_FREE = ("sft",)
 
 
 @dataclass(frozen=True)
@@ -125,19 +140,15 @@ def arguments(
         grouped = {"prompt_group_size": 1} if exact is not None else {}  # the order of the rows stays as it is
         own = {"per_device_train_batch_size": work.batch, "reference_cache": output_dir}
         return alike | grouped | own | {"gradient_checkpointing": work.checkpointing}
-    return alike | {
-        "per_device_train_batch_size": setting.micro,
-        "gradient_accumulation_steps": work.batch // setting.micro,
-        "gradient_checkpointing": setting.checkpointing,
-    }
+    return alike | setting.arguments(work.batch)
 
 
 def fastest(bench: Bench, work: Work, tries: int) -> tuple[Setting, list[dict[str, Any]]]:
-    """TRL's fastest setting of four, by a short run of each."""
+    """TRL's fastest setting of four (eight where it can do without padding), by a short run of each."""
     short = Work(work.method, work.mode, work.dtype, tries, work.batch)
     tried = []
-    for micro, checkpointing in product((4, 8), (False, True)):
-        setting = Setting(micro, checkpointing)
+    for settings in product((4, 8), (False, True), (False, True) if work.method in PADDING_FREE else (False,)):
+        setting = Setting(*settings)
         note(f"  TRL with {setting}")
         result = bench.run("trl", short, setting)
         tried.append({"setting": setting, **{k: result[k] for k in ("throughput", "peak_memory_gb")}})
@@ -221,7 +232,7 @@ def note(line: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--methods", nargs="+", default=["dpo", "kto"], choices=list(UNITS))
+    parser.add_argument("--methods", nargs="+", default=list(UNITS), choices=list(UNITS))
     parser.add_argument("--modes", nargs="+", default=["full", "lora"], choices=["full", "lora"])
     parser.add_argument("--dtypes", nargs="+", default=["bf16"], choices=["bf16", "fp32"])
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps of a timed run")

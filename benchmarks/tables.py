@@ -1,13 +1,18 @@
 """docs/benchmarks.md's tables, written from what was measured, so that the page cannot say anything else."""
 
 import json
+import math
 import re
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-RESULTS, OTHERS = HERE / "results.json", HERE / "others.json"
+RESULTS, OTHERS, NOISY = HERE / "results.json", HERE / "others.json", HERE / "noisy_labels.json"
+NAMES = {"reward": "reward model"}
+#: --labels that noisy_labels.py compares: those with which the others are compared, and the others.
+HARD, SOFT = "majority", ("vote_share", "dawid_skene")
 
 
 def peers(entries: list[dict[str, Any]]) -> str:
@@ -32,7 +37,8 @@ def peers(entries: list[dict[str, Any]]) -> str:
 def work(entry: dict[str, Any]) -> str:
     """What was done, in a few words."""
     checkpointing = ", gradient checkpointing" if entry["gradient_checkpointing"] else ""
-    return f"{entry['method'].upper()} {entry['mode']} {entry['dtype']}{checkpointing}"
+    method = NAMES.get(entry["method"], entry["method"].upper())
+    return f"{method} {entry['mode']} {entry['dtype']}{checkpointing}"
 
 
 def told(machine: dict[str, Any]) -> str:
@@ -62,9 +68,50 @@ def others(entries: list[dict[str, Any]]) -> str:
     return "\n".join([*head, *(f"| {e['what']} | {e['figure']} | `{e['command']}` |" for e in entries)])
 
 
-def page(text: str, results: list[dict[str, Any]], other: list[dict[str, Any]]) -> str:
+def noisy(found: dict[str, Any]) -> str:
+    """Soft labels beside hard ones, on votes of which some were flipped."""
+    by_seed: dict[int, dict[str, Any]] = {}
+    for run in found.get("runs", ()):
+        by_seed.setdefault(run["seed"], {})[run["labels"]] = run
+    whole = [runs for runs in by_seed.values() if runs.keys() == {HARD, *SOFT}]
+    if not whole:
+        return "Nothing measured yet."
+    lines = [
+        "| labels | log-loss | accuracy | calibration error | log-loss less that of hard labels | verdict |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for labels in (HARD, *SOFT):
+        means = [mean(runs[labels][name] for runs in whole) for name in ("log_loss", "accuracy", "calibration_error")]
+        told = f"| `{labels}` | " + " | ".join(f"{value:.3f}" for value in means)
+        if labels == HARD:
+            lines.append(f"{told} | | hard |")
+            continue
+        differences = [runs[labels]["log_loss"] - runs[HARD]["log_loss"] for runs in whole]
+        error = stdev(differences) / math.sqrt(len(whole)) if len(whole) > 1 else math.inf
+        lines.append(f"{told} | {mean(differences):+.4f} ± {error:.4f} | {verdict(mean(differences), error)} |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{found['votes']} votes, {found['flip']:.0%} of them flipped, {len(whole)} seeds; ± is the standard error "
+            f"of the mean difference. Held out: {found['held_out_votes']} votes on {found['held_out_pairs']} pairs of "
+            f"answers to {found['held_out_prompts']} prompts. A model that has learnt nothing has the log-loss "
+            "log 2 = 0.693.",
+        ]
+    )
+
+
+def verdict(difference: float, error: float) -> str:
+    """Of a log-loss: less is better."""
+    if abs(difference) <= error:
+        return "within the standard error"
+    return "better" if difference < 0 else "worse"
+
+
+def page(text: str, results: list[dict[str, Any]], other: list[dict[str, Any]], flipped: dict[str, Any]) -> str:
     """The page with the tables between its markers `<!-- NAME -->` and `<!-- /NAME -->` made anew."""
-    for name, table in {"peers": peers(results), "settings": settings(results), "others": others(other)}.items():
+    tables = {"peers": peers(results), "settings": settings(results), "others": others(other), "noisy": noisy(flipped)}
+    for name, table in tables.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         text, found = re.subn(pattern, lambda m, table=table: f"{m[1]}{table}\n{m[2]}", text, flags=re.DOTALL)
         if found != 1:
@@ -72,9 +119,11 @@ def page(text: str, results: list[dict[str, Any]], other: list[dict[str, Any]]) 
     return text
 
 
-def loaded(path: Path) -> list[dict[str, Any]]:
+def loaded(path: Path) -> Any:
+    """What a file of results holds; an empty list where there is none yet."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def write_docs(results: Path = RESULTS) -> None:
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), loaded(results), loaded(OTHERS)), encoding="utf-8")
+    made = page(PAGE.read_text(encoding="utf-8"), loaded(results), loaded(OTHERS), loaded(NOISY) or {})
+    PAGE.write_text(made, encoding="utf-8")

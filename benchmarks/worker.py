@@ -17,9 +17,16 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    TrainerCallback,
+)
 
 MODULES = {"accord": "accord.trainers", "trl": "trl"}
+NAMES = {"sft": "SFT", "dpo": "DPO", "kto": "KTO", "reward": "Reward"}
 
 
 class Losses(TrainerCallback):
@@ -31,6 +38,17 @@ class Losses(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if logs and "loss" in logs:
             self.values.append(float(logs["loss"]))
+
+
+def loaded(spec: dict[str, Any]) -> PreTrainedModel:
+    """The model in float32. A reward model's head is drawn here, so that both tools begin with the same."""
+    if spec["method"] != "reward":
+        return AutoModelForCausalLM.from_pretrained(spec["model"], dtype=torch.float32)
+    model = AutoModelForSequenceClassification.from_pretrained(spec["model"], dtype=torch.float32, num_labels=1)
+    with torch.no_grad():
+        draw = torch.Generator().manual_seed(spec["seed"])
+        model.score.weight.normal_(0, model.config.initializer_range, generator=draw)
+    return model
 
 
 def same_adapter(model: torch.nn.Module, seed: int) -> None:
@@ -61,15 +79,16 @@ def same_mismatches(trainer: Any, seed: int) -> None:
 def main(spec: dict[str, Any]) -> dict[str, Any]:
     torch.manual_seed(spec["seed"])
     tool = importlib.import_module(MODULES[spec["tool"]])
-    name = spec["method"].upper()
+    name = NAMES[spec["method"]]
+    task = "SEQ_CLS" if spec["method"] == "reward" else "CAUSAL_LM"
     losses = Losses()
     trainer = getattr(tool, f"{name}Trainer")(
-        model=AutoModelForCausalLM.from_pretrained(spec["model"], dtype=torch.float32),
+        model=loaded(spec),
         args=getattr(tool, f"{name}Config")(**spec["arguments"]),
         train_dataset=Dataset.from_json(spec["data"]),
         processing_class=AutoTokenizer.from_pretrained(spec["model"]),
         callbacks=[losses],
-        peft_config=LoraConfig(task_type="CAUSAL_LM", **spec["lora"]) if spec["mode"] == "lora" else None,
+        peft_config=LoraConfig(task_type=task, **spec["lora"]) if spec["mode"] == "lora" else None,
     )
     same_adapter(trainer.model, spec["seed"])
     if spec["same_mismatches"] and spec["tool"] == "trl" and spec["method"] == "kto":
