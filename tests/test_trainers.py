@@ -222,7 +222,8 @@ def test_ktos_evaluation_is_what_plain_forwards_say(tmp_path, byte_tokenizer):
         )
 
     others = [
-        byte_tokenizer.decode(e.tree.completions[0][:-1]) for e in trainer.objective.preview.stand_ins(trainer.eval_examples)
+        byte_tokenizer.decode(e.tree.completions[0][:-1])
+        for e in trainer.objective.preview.stand_ins(trainer.eval_examples)
     ]
     point = max(0.0, sum(ratio(r["prompt"], y) for r, y in zip(held_out, others, strict=True)) / 5)
     gains = [(1 if r["label"] else -1) * 0.1 * (ratio(r["prompt"], r["completion"]) - point) for r in held_out]

@@ -118,6 +118,11 @@ def test_the_reference_follows_the_policy(tmp_path, byte_tokenizer):
     assert abs(losses(staying)[1] - math.log(2)) > 1e-4
 
 
+def test_an_adapters_base_does_not_move(tmp_path, byte_tokenizer):
+    with pytest.raises(ValueError, match="sync_ref_model: with an adapter"):
+        train("dpo", tmp_path, byte_tokenizer, lora=True, sync_ref_model=True)
+
+
 def test_the_reference_is_mixed_from_both(tmp_path, byte_tokenizer):
     model = make_tiny_llama(byte_tokenizer)
     start = {name: weight.detach().clone() for name, weight in model.named_parameters()}

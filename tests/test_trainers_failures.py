@@ -105,7 +105,7 @@ def test_a_frozen_part_is_left_alone(tmp_path, byte_tokenizer):
         ({"accelerator_config": {"split_batches": True}}, "split_batches is not supported"),
         ({"token_budget": 0}, "token_budget is 0: use 1 or more"),
         ({"beta": 0}, "beta is 0: use a positive number"),
-        ({"loss_type": "hinge"}, "loss_type is 'hinge': use one of sigmoid"),
+        ({"loss_type": "hing"}, "loss_type is 'hing': use one of sigmoid"),
         ({"label_smoothing": 0.5}, "label_smoothing is 0.5"),
         ({"layout": "flat"}, "layout is 'flat': use auto, tree, packed or padded"),
         ({"truncation_mode": "middle"}, "truncation_mode is 'middle': use keep_start or keep_end"),

@@ -22,25 +22,25 @@ class WithMovingReference(WithReference):
     step. It lives beside the policy, and is saved in checkpoints.
     """
 
-    add_callback: Any
-
-    def __init__(self, *args, **named):
-        super().__init__(*args, **named)
-        if self.args.sync_ref_model:
-            if isinstance(self.model, PeftModel):
-                raise ValueError("sync_ref_model: with an adapter the reference is its base, which does not move")
-            self.add_callback(_Synchronise(self))
+    _follows = False
 
     def prepare_references(self) -> None:
+        """Puts the reference beside the policy, where it is to move; see `WithReference`."""
         if not self.args.sync_ref_model:
             return super().prepare_references()
-        self._verify_layout()
-        self._find_stand_ins()
+        if self._follows:
+            return None
+        if isinstance(self.model, PeftModel):
+            raise ValueError("sync_ref_model: with an adapter the reference is its base, which does not move")
         if self._sharded:
             raise ValueError("sync_ref_model: needs the whole model in each process; leave out FSDP or DeepSpeed")
+        self._verify_layout()
+        self._find_stand_ins()
         if self.ref_model is None:
             self.ref_model = copy.deepcopy(self.model)
         self.ref_model.to(self.accelerator.device).requires_grad_(False).eval()
+        self.add_callback(_Synchronise(self))
+        self._follows = True
         return None
 
     def references_of(self, examples: Sequence[Example]) -> Mapping[bytes, float] | None:
