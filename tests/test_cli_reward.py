@@ -8,6 +8,8 @@ import torch
 from typer.testing import CliRunner
 
 from accord.cli.main import app
+from accord.cli.measure_rewards import log_odds
+from accord.evaluation import reward_report
 from accord.policy.reward_model import load_reward_model, reward_rows
 
 COMMON = ["--use_cpu", "--bf16", "false", "--learning_rate", "1e-3", "--per_device_train_batch_size", "4"]
@@ -55,6 +57,13 @@ def test_a_run_leaves_a_reward_model_and_its_records(accord):
     assert logged[-1]["loss"] < logged[0]["loss"]
     assert summary["train_accuracy"] == logged[-1]["accuracy"]
     assert "accuracy" not in summary  # that is the held-out one's name
+    page = Path("out/report.html").read_text("utf-8")
+    assert "trained as a reward model on" in page
+    assert "Where training stands" in page
+    for curve in ("Loss", "Accuracy", "Margin", "Rewards"):
+        assert f"<strong>{curve}</strong>" in page
+    assert "implied" not in page.partition("All ")[0]
+    assert "KL" not in page
     assert "accord score FILE --model out" in done.output
     assert json.loads(Path("out/run.json").read_text())["method"] == "reward"
 
@@ -127,6 +136,33 @@ def test_ties_among_votes_reach_the_loss(accord, tiny_model_dir):
     assert (p_tie > 0.1).all()
     expected = davidson(chosen, rejected, p_chosen=p_chosen, p_tie=p_tie, tie_probability=0.3).mean()
     assert lines(Path("out/metrics.jsonl"))[0]["loss"] == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_evaluate_measures_what_the_model_says(accord):
+    """Against the report on the scores that the run's model gives the rows that were held out."""
+    good(accord(*accord.reward, "--output_dir", "runs/out", "--num_train_epochs", 2, "--reward_heads", 3,
+                "--test_fraction", 0.5, "--ties", "davidson"))  # fmt: skip
+    done = good(accord("evaluate", "out"))
+    for line in ("Held-out accuracy", "Does length decide?", "Where its heads disagree", "Report: "):
+        assert line in done.stdout
+    summary = json.loads(Path("runs/out/summary.json").read_text())
+    held_out = lines(Path("runs/out/data/test.jsonl"))
+    scores = reward_rows(*load_reward_model("runs/out")[:2], held_out)
+    lengths = [[len(row["chosen"]), len(row["rejected"])] for row in held_out]
+    logits = log_odds((scores[:, 0] - scores[:, 1]).mean(1), "davidson", 0.3)
+    expected = reward_report(scores, lengths, 1, logits=logits, prompt_ids=[row["prompt"] for row in held_out])
+    for name, value in expected.to_summary().items():
+        if not name.endswith("_ci") and isinstance(value, float):
+            assert summary[name] == pytest.approx(value, abs=1e-6), name
+    assert summary["train_accuracy"] != summary["n_test_pairs"] == len(held_out) > 10
+    page = Path("runs/out/report.html").read_text("utf-8")
+    for shown in ("How well it judges", "“The longer one wins”", "Where its heads disagree", "Margins of the reward",
+                  "How sure, and how often right"):  # fmt: skip
+        assert shown in page
+    assert "Base</th>" not in page
+    told = accord("evaluate", "out", "--judge", "shorter")
+    assert said(told) == "--judge, --prompts: a reward model writes no answers to be judged; leave them out"
+    assert good(accord("evaluate", "out", "--data", "pairs.jsonl", "--json")).stdout.startswith("{")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from accord.evaluation import histogram
 from accord.report import write_report
-from accord.report.charts import thin, ticks
+from accord.report.charts import reliability_chart, thin, ticks
 from accord.report.explain import explain
 from accord.report.facts import Point, read_facts
 from accord.report.words import duration, percent, short, signed, visible
@@ -429,3 +429,60 @@ def test_the_manifest_of_the_snapshot_fills_in_what_run_json_lacks(tmp_path):
     manifest = {"form": "unpaired", "counts": {"train": 1, "test": 0}, "meta": {"annotators": {"human": 1}}}
     (run.data / "manifest.json").write_text(json.dumps(manifest))
     assert "on 1 rated answer, from the votes of 1 person." in write_report(run.path).read_text("utf-8")
+
+
+# ---- Reward models
+
+
+def reward_run(path, **figures):
+    """A reward model's run as `accord evaluate` leaves it."""
+    run = Run.create(path, config={}, command="accord reward", method="reward")
+    shares = {"accuracy": 0.7, "length_longer_wins": 0.6, "length_prefers_longer": 0.62, "length_exaggeration": 0.02}
+    for name, value in (shares | figures).items():
+        run.update_summary({name: value, f"{name}_ci": [value - 0.05, value + 0.05]})
+    run.update_summary({"seconds": 1.0})
+    return run
+
+
+@pytest.mark.parametrize(
+    ("figures", "title", "told"),
+    [
+        ({"length_exaggeration": 0.1}, "It likes length more than people do", "longer answer in 62"),
+        (
+            {"length_exaggeration": -0.1, "length_longer_wins": 0.4, "length_prefers_longer": 0.3},
+            "It likes brevity more than people do",
+            "shorter answer in 70",
+        ),
+        ({"length_share": 0.8}, "Most of what it knows is length", "length alone explains 80"),
+        (
+            {"length_share": 0.2, "length_longer_wins": 0.46},
+            "Length does not explain",
+            "“the shorter answer wins” alone",
+        ),
+        ({"length_share": 0.1, "length_exaggeration": -0.2}, "Length does not explain", "alone is right in 60"),
+    ],
+)
+def test_what_a_reward_model_owes_to_length(tmp_path, figures, title, told):
+    run = reward_run(tmp_path / "run", **figures)
+    (remark,) = [remark for remark in explain(read_facts(run.path)) if title in remark.title]
+    assert told in remark.says
+
+
+def test_length_is_not_talked_of_where_accuracy_may_be_chance(tmp_path):
+    run = reward_run(tmp_path / "run")
+    assert not said(run, "ength")
+
+
+def test_disagreement_of_heads_is_put_in_words(tmp_path):
+    heads = {"heads_agree": 0.8, "heads_accuracy_agree": 0.75, "heads_accuracy_split": 0.5}
+    assert said(reward_run(tmp_path / "a", heads_difference=0.25, **heads), "Its heads' disagreement warns of errors")
+    assert said(reward_run(tmp_path / "b", heads_difference=0.03, **heads), "Its heads' disagreement does not show")
+
+
+def test_the_dots_of_certainty_stand_where_the_figures_say():
+    """½ sure and ½ right is where the line begins, all sure and all right where it ends; a dot's area is its share."""
+    svg = reliability_chart([0.5, 1.0], [0.5, 1.0], [0.25, 0.75], "two dots of certainty")
+    line = re.search(r'<line class="baseline" x1="(\S+)" y1="(\S+)" x2="(\S+)" y2="(\S+)"', svg).groups()
+    dots = re.findall(r'cx="(\S+)" cy="(\S+)" r="(\S+)"', svg)
+    assert dots[0][:2] + dots[1][:2] == line
+    assert float(dots[1][2]) > float(dots[0][2])

@@ -1,4 +1,5 @@
-"""`accord evaluate`: the trained model against the one that it was, on what training did not see."""
+"""`accord evaluate`: the trained model against the one that it was, on what training did not see; or a reward model
+against people's votes."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,7 +21,8 @@ from accord.quality.tastes import TASTES
 from accord.report import write_report
 from accord.report.explain import explain
 from accord.report.facts import read_facts
-from accord.report.page import cards, rows
+from accord.report.held_out import tables
+from accord.report.page import cards
 from accord.runs import Run
 
 #: By length, or by the taste of a simulated annotator.
@@ -46,13 +48,19 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     project: Annotated[Path | None, typer.Option(help="The project folder.", show_default="found upwards")] = None,
 ) -> None:
-    """Measure a trained model against its base, on preferences and prompts that training did not see."""
+    """Measure a trained model against its base, on preferences and prompts that training did not see.
+
+    A reward model is measured on preferences alone: accuracy, certainty, length bias, its heads' disagreement.
+    """
     compare = named_judge(judge)
     opened = Run.open(which_run(run, project))
+    rewards = opened.info.get("method") == "reward"
+    if rewards and (judge or prompts):
+        raise AccordError("--judge, --prompts: a reward model writes no answers to be judged; leave them out")
     rows = held_out_rows(opened, data)
     asked = Asked(
         rows=rows,
-        prompts=questions(opened, prompts, rows)[:max_prompts],
+        prompts=[] if rewards else questions(opened, prompts, rows)[:max_prompts],
         judge=compare,
         judge_name=judge or "",
         samples=samples,
@@ -63,12 +71,15 @@ def command(
         raise AccordError(
             f"{opened.name}: nothing is held out; train with --test_fraction 0.1, or give --data FILE or --prompts FILE"
         )
-    from accord.cli.measure import evaluate, record  # brings torch: what can be refused is refused before
+    # These bring torch: what can be refused is refused before.
+    from accord.cli.measure import evaluate, record
+    from accord.cli.measure_rewards import evaluate_rewards
 
     console = Console(stderr=True, highlight=False)
     with _bars(console) as track:
-        measured = evaluate(opened, asked, track)
-    record(opened, measured, settings={**asked.decoding, "data": data or "the run's test split"})
+        measured = (evaluate_rewards if rewards else evaluate)(opened, asked, track)
+    decoding = {} if rewards else asked.decoding
+    record(opened, measured, settings={**decoding, "data": data or "the run's test split"})
     for note in measured.notes:
         console.print(f"  {note}")
     report = write_report(opened.path)
@@ -104,11 +115,10 @@ def tell(run: Run, report: Path) -> None:
     for card in cards(facts):
         headline.add_row(card.label, f"[bold]{card.value}[/bold]", card.interval, f"[dim]{escape(card.note)}[/dim]")
     console.print(headline)
-    if table := rows(facts):
-        grid = Table(
-            "Held-out preferences", "Base", "Trained", "Difference", box=None, pad_edge=False, header_style="bold"
-        )
-        for row in table:
+    for table in tables(facts):
+        title = table.title or "Held-out preferences"
+        grid = Table(title, *table.head, box=None, pad_edge=False, header_style="bold")
+        for row in table.rows:
             grid.add_row(*row)
         console.print()
         console.print(grid)

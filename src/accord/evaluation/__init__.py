@@ -6,6 +6,7 @@ from accord.evaluation.histogram import histogram
 from accord.evaluation.interval import Interval
 from accord.evaluation.judges import JUDGES, Judge, by_score, in_both_orders
 from accord.evaluation.preferences import Figures, PreferenceReport, preference_report
+from accord.evaluation.rewards import RewardReport, reward_report
 from accord.evaluation.unpaired import UnpairedReport, unpaired_report
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "KLReport",
     "LengthReport",
     "PreferenceReport",
+    "RewardReport",
     "UnpairedReport",
     "WinRateReport",
     "by_score",
@@ -24,6 +26,7 @@ __all__ = [
     "kl_report",
     "length_report",
     "preference_report",
+    "reward_report",
     "unpaired_report",
     "win_rate_report",
 ]

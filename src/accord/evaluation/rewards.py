@@ -38,8 +38,9 @@ class LengthBias:
     exaggeration     prefers_longer − longer_wins: above 0 where the model likes length more than people do
     accuracy_longer_better, accuracy_shorter_better   among pairs whose better answer is the longer, the shorter; None
                      below five of them
-    share            (longer_wins − ½) / (accuracy − ½): how much of what the model knows beyond a coin the rule knows
-                     as well. None where the accuracy is not clearly above ½
+    share            |longer_wins − ½| / (accuracy − ½): how much of what the model knows beyond a coin the rule knows
+                     as well, or the opposite rule where that is the better one. None where the accuracy is not
+                     clearly above ½
     correlation      of reward and length between the answers to one prompt: Σ Δr·Δl / √(Σ Δr² · Σ Δl²), −1 to 1
     """
 
@@ -182,9 +183,10 @@ def _reliability(logits: Floats, p: Floats, w: Floats) -> dict[str, list[float]]
 def _length_bias(margins: Floats, longer: Floats, accuracy: Interval, decided: Floats, draw: Draw) -> LengthBias:
     """`margins` and `longer` are the better answer's lead in reward and in length."""
     rule, model = right(longer), right(np.sign(longer) * margins)
+    way = 1 if rule @ decided >= decided.sum() / 2 else -1
 
     def share(sums):
-        return (sums[..., 0] / sums[..., 2] - 0.5) / (sums[..., 1] / sums[..., 2] - 0.5)
+        return way * (sums[..., 0] / sums[..., 2] - 0.5) / (sums[..., 1] / sums[..., 2] - 0.5)
 
     def correlation(sums):
         return sums[..., 0] / np.sqrt(sums[..., 1] * sums[..., 2])

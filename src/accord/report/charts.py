@@ -1,7 +1,7 @@
 """Charts as inline SVG: no script, no network, colours from the page's style sheet, so that they follow its theme."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -65,7 +65,7 @@ def histogram_chart(edges: Sequence[float], counts: Sequence[tuple[str, Sequence
     shares = [(tone, [n / max(1, sum(sample)) for n in sample]) for tone, sample in counts]
     x = Scale(edges[0], edges[-1], LEFT, WIDTH - RIGHT)
     y = Scale(0, 1.06 * max(max(sample) for _, sample in shares) or 1, HEIGHT - BOTTOM, TOP)
-    body = [_grid(x, y, percent=True)]
+    body = [_grid(x, y, up=_share)]
     for tone, sample in shares:
         outline = [(x(edges[0]), y(0))]
         for (left, right), share in zip(pairwise(edges), sample, strict=True):
@@ -74,6 +74,21 @@ def histogram_chart(edges: Sequence[float], counts: Sequence[tuple[str, Sequence
         body.append(f'<path class="area {tone}" d="{_path(outline)}"/>')
     if edges[0] < 0 < edges[-1]:
         body.append(_line(x(0), y.start, x(0), y.end, "baseline"))
+    return _svg(body, label)
+
+
+def reliability_chart(said: Sequence[float], right: Sequence[float], share: Sequence[float], label: str) -> Markup:
+    """How often right (up) against how sure (across, ½ to 1), a dot a bin, as large as its share of all. On the line
+    the two are equal."""
+    x = Scale(0.5, 1, LEFT, WIDTH - RIGHT - 8)
+    y = Scale(*_widen(min(0.5, *right), 1, 0.06), HEIGHT - BOTTOM, TOP)
+    body = [_grid(x, y, across=_share, up=_share), _line(x(0.5), y(0.5), x(1), y(1), "baseline")]
+    for sure, true, part in zip(said, right, share, strict=True):
+        told = f"{100 * sure:.0f} % sure, {100 * true:.0f} % right: {100 * part:.0f} % of the pairs"
+        body.append(
+            f'<circle class="mark one" cx="{_n(x(sure))}" cy="{_n(y(true))}" r="{_n(3 + 12 * math.sqrt(part))}">'
+            f"<title>{told}</title></circle>"
+        )
     return _svg(body, label)
 
 
@@ -133,16 +148,24 @@ def _marks(points: Sequence[Point], tone: str, x: Scale, y: Scale) -> list[str]:
     ]
 
 
-def _grid(x: Scale, y: Scale, percent: bool = False) -> str:
+def _plain(tick: float) -> str:
+    return short(round(tick, 12))
+
+
+def _share(tick: float) -> str:
+    return f"{100 * tick:.3g} %"
+
+
+def _grid(x: Scale, y: Scale, across: Callable[[float], str] = _plain, up: Callable[[float], str] = _plain) -> str:
     parts = []
     for tick in ticks(y.low, y.high):
-        text = f"{100 * tick:.3g} %" if percent else short(round(tick, 12))
         parts.append(_line(x.start, y(tick), x.end, y(tick), "grid"))
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{_n(y(tick) + 3.5)}" text-anchor="end">{text}</text>')
+        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{_n(y(tick) + 3.5)}" text-anchor="end">{up(tick)}</text>')
     for tick in ticks(x.low, x.high, 4):
         anchor = "end" if x(tick) > x.end - 10 else "middle"
-        text = short(round(tick, 12))
-        parts.append(f'<text class="tick" x="{_n(x(tick))}" y="{HEIGHT - 7}" text-anchor="{anchor}">{text}</text>')
+        parts.append(
+            f'<text class="tick" x="{_n(x(tick))}" y="{HEIGHT - 7}" text-anchor="{anchor}">{across(tick)}</text>'
+        )
     return "".join(parts)
 
 

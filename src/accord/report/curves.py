@@ -23,6 +23,8 @@ class Curve(NamedTuple):
 REWARDS = (("rewards/chosen", "chosen", "chosen"), ("rewards/rejected", "rejected", "rejected"))
 LOGPS = (("logps/chosen", "chosen", "chosen"), ("logps/rejected", "rejected", "rejected"))
 
+SPREAD = (("max_reward", "higher", "chosen"), ("mean_reward", "mean", "quiet"), ("min_reward", "lower", "rejected"))
+
 
 def _one(metric: str, tone: str = "one") -> tuple[tuple[str, str, str], ...]:
     return ((metric, "training", tone),)
@@ -36,6 +38,13 @@ CURVES = (
           _one("rewards/margins"), 0.0),
     Curve("Implied rewards", "β · (log π − log π of the base). Above zero, answers are more likely than they were.",
           REWARDS, 0.0),
+    Curve("Accuracy", "Share of pairs in which the preferred answer has the higher reward. The line is chance.",
+          _one("accuracy"), 0.5),
+    Curve("Margin", "Mean reward of chosen minus rejected: how firmly the preference is held.", _one("margin"), 0.0),
+    Curve("Rewards", "The higher and the lower of a pair's two, and their mean. Only differences count: the zero is "
+          "arbitrary.", SPREAD),
+    Curve("Disagreement of the heads", "Standard deviation, over the ensemble's heads, of a pair's margin.",
+          _one("disagreement"), 0.0),
     Curve("Log-probabilities", "Of whole answers, in nats. They vary with the answers' lengths, batch by batch.",
           LOGPS),
     Curve("KL from the base", "How far the model has gone from where it started, in nats.", _one("kl"), 0.0),

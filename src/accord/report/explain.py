@@ -6,10 +6,11 @@ seen and argued with; they decide what is said, never what is measured.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
+from accord.report import reward_model
 from accord.report.curves import course
 from accord.report.facts import Facts
+from accord.report.parts import Remark
 from accord.report.words import count, duration, percent, short
 
 KL_FAR, KL_NEAR = 20.0, 0.1  # nats an answer
@@ -18,15 +19,6 @@ OVERFIT = 0.02  # rise of the held-out loss over its best, relative
 STILL = 0.01  # fall of the loss that counts as none
 OVERCONFIDENT = 0.1  # calibration error
 WIDE = 0.3  # interval of a share
-
-
-class Remark(NamedTuple):
-    """`tone` is good, note or warning; `says` what happened and why; `next` what to do, "" where nothing is."""
-
-    tone: str
-    title: str
-    says: str
-    next: str = ""
 
 
 def explain(facts: Facts) -> list[Remark]:
@@ -215,7 +207,7 @@ def _noise(facts: Facts) -> float:
 
 
 def _near_log2(facts: Facts, loss: float) -> bool:
-    return facts.method == "dpo" and abs(loss - math.log(2)) < 2 * STILL
+    return facts.method in ("dpo", "reward") and abs(loss - math.log(2)) < 2 * STILL
 
 
 def overfitting(facts: Facts) -> Remark | None:
@@ -285,10 +277,11 @@ def not_evaluated(facts: Facts) -> Remark | None:
     if facts.evaluated or not facts.finished:
         return None
     took = f" It took {duration(facts.figure('seconds') or 0)}."
+    question = "it judges others as well" if facts.is_reward_model else "answers got better"
     return Remark(
         "note",
         "Trained, but not yet measured",
-        f"The curves are about the training data.{took} Whether answers got better, only held-out prompts can tell.",
+        f"The curves are about the training data.{took} Whether {question}, only held-out ones can tell.",
         f"Run `accord evaluate {facts.name}`.",
     )
 
@@ -304,6 +297,7 @@ RULES: tuple[Callable[[Facts], Remark | None], ...] = (
     falling_chosen,
     drift,
     boasting,
+    *reward_model.RULES,
     few_prompts,
     simulated,
     not_evaluated,

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from accord.runs import Run
 
 METHODS = {
-    "sft": "supervised fine-tuning",
-    "dpo": "Direct Preference Optimization (DPO)",
-    "kto": "Kahneman-Tversky Optimization (KTO)",
+    "sft": "with supervised fine-tuning",
+    "dpo": "with Direct Preference Optimization (DPO)",
+    "kto": "with Kahneman-Tversky Optimization (KTO)",
+    "reward": "as a reward model",
 }
 
 
@@ -57,7 +58,12 @@ class Facts:
 
     @property
     def method_name(self) -> str:
-        return METHODS.get(self.method, self.method)
+        """To stand behind "trained"."""
+        return METHODS.get(self.method, f"with {self.method}" if self.method else "")
+
+    @property
+    def is_reward_model(self) -> bool:
+        return self.method == "reward"
 
     @property
     def beta(self) -> float:

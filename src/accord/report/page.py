@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from accord.report.charts import histogram_chart, interval_bar
+from accord.report.charts import interval_bar
 from accord.report.curves import figures
 from accord.report.explain import explain
-from accord.report.facts import Estimate, Facts, number, read_facts
-from accord.report.words import count, duration, percent, short, signed, visible
+from accord.report.facts import Facts, number, read_facts
+from accord.report.held_out import pictures, tables
+from accord.report.parts import bounds, bracketed
+from accord.report.words import count, duration, percent, short, visible
 
 HERE = Path(__file__).parent
 SAMPLES_OPEN, SAMPLES_MOST = 6, 40
@@ -34,22 +36,6 @@ class Card(NamedTuple):
     interval: str
     note: str
     bar: Markup | None = None
-
-
-class Row(NamedTuple):
-    """One held-out figure, as text: under the base, under the trained model, and their difference."""
-
-    name: str
-    base: str
-    trained: str
-    difference: str
-
-
-class Histogram(NamedTuple):
-    title: str
-    says: str
-    svg: Markup
-    keys: list[tuple[str, str, bool]]
 
 
 class Sample(NamedTuple):
@@ -90,8 +76,8 @@ def render(facts: Facts) -> str:
         cards=cards(facts),
         remarks=explain(facts),
         figures=figures(facts),
-        histograms=histograms(facts),
-        rows=rows(facts),
+        tables=tables(facts),
+        pictures=pictures(facts),
         samples=samples,
         samples_open=SAMPLES_OPEN,
         samples_all=len(facts.compared),
@@ -112,7 +98,7 @@ PAGES.filters |= {"visible": visible, "commands": commands}
 def lead(facts: Facts) -> str:
     """What was trained, how, on what and by whose votes: one sentence."""
     model = Path(str(facts.info.get("base_model") or "a language model")).name
-    how = f" with {facts.method_name}" if facts.method_name else ""
+    how = f" {facts.method_name}" if facts.method_name else ""
     return f"{model}, trained{how}{_on(facts)}{_by(facts)}."
 
 
@@ -161,10 +147,11 @@ def cards(facts: Facts) -> list[Card]:
         )
     ]
     found.append(_share(facts, "accuracy", "Held-out accuracy", "pairs ranked as the votes do"))
+    found.append(_share(facts, "length_longer_wins", "“The longer one wins”", "how often that rule alone is right"))
     if loss := facts.estimate("log_loss"):
-        found.append(Card("Held-out log-loss", short(loss.value), _bounds(loss), "knowing nothing gives 0.693"))
+        found.append(Card("Held-out log-loss", short(loss.value), bounds(loss), "knowing nothing gives 0.693"))
     if (kl := facts.estimate("kl")) and kl.bounded:
-        found.append(Card("KL from the base", short(kl.value), _bounds(kl), "nats an answer"))
+        found.append(Card("KL from the base", short(kl.value), bounds(kl), "nats an answer"))
     before, after = facts.figure("words_before"), facts.figure("words_after")
     if before is not None and after is not None:
         found.append(Card("Words an answer", f"{before:.0f} → {after:.0f}", "", "before and after training"))
@@ -173,6 +160,8 @@ def cards(facts: Facts) -> list[Card]:
             ("loss", "Training loss", short),
             ("rewards/accuracies", "Training accuracy", percent),
             ("rewards/margins", "Training margin", short),
+            ("accuracy", "Training accuracy", percent),
+            ("margin", "Training margin", short),
         ):
             if series := facts.series(name):
                 found.append(Card(label, show(series[-1].value), "", f"at step {series[-1].step:.0f}; not held out"))
@@ -183,102 +172,8 @@ def _share(facts: Facts, name: str, label: str, note: str) -> Card | None:
     estimate = facts.estimate(name)
     if not estimate:
         return None
-    told = f"{label}: {percent(estimate.value)}{_interval(estimate, percent)}"
-    return Card(label, percent(estimate.value), _bounds(estimate, percent), note, interval_bar(estimate, told))
-
-
-def _bounds(estimate: Estimate, show=short) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f"{show(estimate.low)} to {show(estimate.high)}"
-
-
-def _interval(estimate: Estimate, show=short) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f" [{show(estimate.low)} to {show(estimate.high)}]"
-
-
-def _roughly(x: float) -> str:
-    return short(x, 2)
-
-
-HELD_OUT = (
-    ("accuracy", "Accuracy (reward)", percent, True),
-    ("likelihood_accuracy", "Accuracy (likelihood)", percent, True),
-    ("margin", "Margin (reward)", short, False),
-    ("likelihood_margin", "Margin (likelihood)", short, False),
-    ("log_loss", "Log-loss", short, False),
-    ("calibration_error", "Calibration error", percent, True),
-)
-
-
-def rows(facts: Facts) -> list[Row]:
-    """The held-out figures, base beside trained."""
-    table = []
-    for name, label, show, share in HELD_OUT:
-        base, trained = facts.estimate(f"base_{name}"), facts.estimate(name)
-        if trained:
-            change = facts.estimate(f"{name}_difference")
-            table.append(
-                Row(
-                    label,
-                    show(base.value) if base else "–",
-                    show(trained.value) + _interval(trained, _points if share else _roughly),
-                    _change(change, share) if change else "–",
-                )
-            )
-    return table
-
-
-def _change(change: Estimate, share: bool) -> str:
-    if share:
-        return f"{_more(change.value)} points{_interval(change, _more)}"
-    return signed(change.value) + _interval(change, lambda x: signed(x, 2))
-
-
-def _points(x: float) -> str:
-    return f"{100 * x:.0f}"
-
-
-def _more(x: float) -> str:
-    points = round(100 * x)
-    return signed(points) if points else "0"
-
-
-def histograms(facts: Facts) -> list[Histogram]:
-    """How the pairs' margins are spread, before and after, where evaluation left them."""
-    kept = facts.summary.get("margins")
-    kept = kept if isinstance(kept, dict) else {}
-    drawn = []
-    if reward := kept.get("reward"):
-        ahead = facts.figure("accuracy")
-        told = "Held-out margins of the implied reward after training"
-        told += f"; {percent(ahead)} of the pairs are on the right side of zero" if ahead is not None else ""
-        drawn.append(
-            Histogram(
-                "Margins of the implied reward",
-                "Each held-out pair's reward of chosen minus rejected. Before training all stood at zero, the line; "
-                "to its right the model now agrees with the votes.",
-                histogram_chart(reward["edges"], [("after", reward["after"])], told),
-                [("after", "after", False)],
-            )
-        )
-    if plain := kept.get("likelihood"):
-        drawn.append(
-            Histogram(
-                "Margins of the plain likelihood",
-                "log π(chosen) − log π(rejected) in nats, without a reference. Long answers spread it; "
-                "what training did is the shift.",
-                histogram_chart(
-                    plain["edges"],
-                    [("before", plain["before"]), ("after", plain["after"])],
-                    "Held-out margins of the likelihood before and after training",
-                ),
-                [("before", "before", False), ("after", "after", False)],
-            )
-        )
-    return drawn
+    told = f"{label}: {percent(estimate.value)}{bracketed(estimate, percent)}"
+    return Card(label, percent(estimate.value), bounds(estimate, percent), note, interval_bar(estimate, told))
 
 
 def _sample(record: dict[str, Any]) -> Sample:
