@@ -1,16 +1,18 @@
 """`accord reward` on a tiny model, as a user runs it."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from accord.cli.main import app
+from accord.cli.main import TRAINING, app
 from accord.cli.measure_rewards import log_odds
 from accord.evaluation import reward_report
 from accord.policy.reward_model import load_reward_model, reward_rows
+from test_docs import blocks
 
 COMMON = ["--use_cpu", "--bf16", "false", "--learning_rate", "1e-3", "--per_device_train_batch_size", "4"]
 ROWS = [
@@ -182,3 +184,26 @@ def test_help_has_the_methods_own_keys(accord):
     shown = good(accord("reward", "--help")).output
     for key in ("--reward_heads", "--ties none", "--center_rewards_coefficient", "--lora_r 16"):
         assert key in shown
+
+
+def test_the_documentations_commands_run(accord, tiny_model_dir):
+    """In their order, on the files that the page shows, with a small model; and its Python gives the same scores."""
+    page = Path(__file__).parents[1] / "docs" / "reward-models.md"
+    good(accord("init", ".", "--model", tiny_model_dir))
+    for block in blocks(page):
+        _, _, name = block.info.partition(" ")
+        if name:
+            Path(name).write_text("\n".join(block.lines) + "\n")
+    shown = [line for block in blocks(page) for line in block.lines if line.startswith("accord ")]
+    assert len(shown) >= 10
+    for line in shown:
+        if "recipes/" in line:
+            continue
+        fast = ["--use_cpu", "--bf16", "false"] if line.split()[1] in TRAINING else []
+        good(accord(*shlex.split(line)[1:], *fast))
+    names: dict = {}
+    for block in blocks(page):
+        if block.info == "python":
+            exec("\n".join(block.lines), names)
+    torch.testing.assert_close(names["rewards"].detach().double(), torch.tensor(names["scores"]).mean(-1)[0],
+                               rtol=1e-4, atol=1e-5)  # fmt: skip

@@ -10,13 +10,14 @@ from accord.report.words import short
 
 
 class Table(NamedTuple):
-    """`head` names the columns after the first, whose cells name the rows. `says` explains the whole. `title` is ""
-    for the main one."""
+    """`head` names the columns after the first, whose cells name the rows. `says` explains the whole, `notes` the rows
+    one by one, if there are any. `title` is "" for the main one."""
 
     title: str
     head: list[str]
     rows: list[list[str]]
     says: str
+    notes: tuple[str, ...] = ()
 
 
 class Picture(NamedTuple):

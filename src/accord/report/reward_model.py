@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from accord.report.charts import histogram_chart, reliability_chart
-from accord.report.facts import Facts
+from accord.report.facts import Estimate, Facts
 from accord.report.parts import Picture, Remark, Table, bounds, more_points
 from accord.report.words import percent, short
 
@@ -12,16 +12,13 @@ HALF = 0.5  # of what a model knows, above which length is most of it
 
 
 class Figure(NamedTuple):
-    """A row of a table: a figure of summary.json, what it is called, how it is written, and what it says."""
+    """A row of a table: a figure of summary.json, what it is called, how it is written, what it says, and its unit."""
 
     name: str
     label: str
     show: Callable[[float], str]
     says: str
-
-
-def _more(x: float) -> str:
-    return f"{more_points(x)} points"
+    unit: str = ""
 
 
 PARTS: tuple[tuple[str, tuple[Figure, ...], str], ...] = (
@@ -39,13 +36,21 @@ PARTS: tuple[tuple[str, tuple[Figure, ...], str], ...] = (
         "Does length decide?",
         (
             Figure("length_longer_wins", "“The longer one wins”", percent, "how often that rule alone is right"),
-            Figure("length_share", "What length alone explains", percent, "of what the model knows beyond a coin"),
+            Figure("length_share", "What length explains", percent, "of what the model knows beyond a coin"),
             Figure("length_prefers_longer", "Model prefers the longer", percent, "right or wrong"),
             Figure(
-                "length_exaggeration", "… more often than people", _more, "above 0 it likes length more than they do"
+                "length_exaggeration",
+                "… more often than people",
+                more_points,
+                "above 0 it likes length for itself",
+                " points",
             ),
-            Figure("length_accuracy_longer_better", "Accuracy, longer is better", percent, "of pairs"),
-            Figure("length_accuracy_shorter_better", "Accuracy, shorter is better", percent, "of pairs"),
+            Figure(
+                "length_accuracy_longer_better", "Accuracy, longer is better", percent, "pairs where people chose it"
+            ),
+            Figure(
+                "length_accuracy_shorter_better", "Accuracy, shorter is better", percent, "pairs where people chose it"
+            ),
             Figure("length_correlation", "Correlation with length", short, "of answers to one prompt; −1 to 1"),
         ),
         "Length is counted in characters. A model trained to raise a reward that likes length learns to be long.",
@@ -53,10 +58,10 @@ PARTS: tuple[tuple[str, tuple[Figure, ...], str], ...] = (
     (
         "Where its heads disagree",
         (
-            Figure("heads_agree", "Pairs on which all heads agree", percent, "all put the same answer first"),
+            Figure("heads_agree", "Pairs where all heads agree", percent, "all put the same answer first"),
             Figure("heads_accuracy_agree", "Accuracy there", percent, "of the mean reward"),
             Figure("heads_accuracy_split", "Accuracy on the others", percent, "near 50 % where disagreement is doubt"),
-            Figure("heads_difference", "Difference", _more, "above 0, disagreement warns of errors"),
+            Figure("heads_difference", "Difference", more_points, "above 0: disagreement warns of errors", " points"),
             Figure("heads_spread", "Spread of the margin", short, "standard deviation over heads; compare the margin"),
         ),
         "Each head learnt from its own sample of the pairs. `accord score` writes their disagreement beside scores.",
@@ -68,13 +73,16 @@ def tables(facts: Facts) -> list[Table]:
     """The held-out figures of a reward model, those that there are. It has no base: untrained heads know nothing."""
     found = []
     for title, figures, says in PARTS:
-        rows = []
-        for figure in figures:
-            if estimate := facts.estimate(figure.name):
-                rows.append([figure.label, figure.show(estimate.value), bounds(estimate, figure.show), figure.says])
-        if rows:
-            found.append(Table(title, ["Value", "95 % interval", "What it is"], rows, says))
+        known = [(figure, estimate) for figure in figures if (estimate := facts.estimate(figure.name))]
+        if known:
+            rows, notes = [_row(*each) for each in known], tuple(figure.says for figure, _ in known)
+            found.append(Table(title, ["Value", "95 % interval"], rows, says, notes))
     return found
+
+
+def _row(figure: Figure, estimate: Estimate) -> list[str]:
+    within = bounds(estimate, figure.show)
+    return [figure.label, figure.show(estimate.value) + figure.unit, within and within + figure.unit]
 
 
 def pictures(facts: Facts, margins: dict[str, Any]) -> list[Picture]:
