@@ -160,6 +160,8 @@ def test_a_moving_reference_resumes_to_where_it_would_have_been(tmp_path, byte_t
         ({"loss_type": "bco_pair", "f_divergence_type": "forward_kl"}, "bco_pair has no use for it"),
         ({"f_divergence_type": "kl"}, "f_divergence_type is 'kl': use one of reverse_kl"),
         ({"ld_alpha": 1.5}, "ld_alpha is 1.5"),
+        ({"loss_weights": [-1.0]}, "use numbers of 0 or more"),
+        ({"beta": math.inf}, "beta is inf"),
         ({"loss_type": "aot", "use_weighting": True}, "aot compares whole batches"),
         ({"loss_type": "simpo", "sync_ref_model": True}, "simpo has no reference model"),
         ({"ref_model_mixup_alpha": 0.0}, "ref_model_mixup_alpha is 0"),
@@ -170,3 +172,34 @@ def test_settings_that_mean_nothing_are_refused_in_one_line(settings, why, tmp_p
     with pytest.raises(ValueError, match=why) as error:
         quick(DPOConfig, tmp_path, **settings)
     assert "\n" not in str(error.value)
+
+
+def test_labels_that_a_loss_cannot_take_are_refused_in_evaluation_too(tmp_path, byte_tokenizer):
+    with pytest.raises(ValueError, match=r"row pair-0: p_chosen is .* compares whole batches"):
+        make("dpo", tmp_path, byte_tokenizer, loss_type="aot", given={"eval_dataset": pairs(2, p_chosen=0.3)})
+
+
+def test_ranked_as_people_do_counts_as_right_whichever_answer_they_prefer(tmp_path, byte_tokenizer):
+    """A pair with p_chosen 0.1 is right where the margin is below 0; a tie is neither right nor wrong."""
+    rows = pairs(4, p_chosen=0.1) + pairs(1, p_chosen=0.5)
+    trainer = make("dpo", tmp_path, byte_tokenizer, rows=rows, given={"eval_dataset": rows}, num_train_epochs=8)
+    trainer.train()
+    metrics = trainer.evaluate()
+    assert metrics["eval_rewards/margins"] < 0
+    assert metrics["eval_rewards/accuracies"] == 1
+
+
+def test_a_given_reference_is_copied_before_it_moves(tmp_path, byte_tokenizer):
+    other = make_tiny_llama(byte_tokenizer, seed=1)
+    before = {name: weight.clone() for name, weight in other.named_parameters()}
+    settings = {"sync_ref_model": True, "ref_model_sync_steps": 1}
+    trainer = train("dpo", tmp_path, byte_tokenizer, rows=4, given={"ref_model": other}, **settings)
+    assert farthest(before, dict(other.named_parameters())) == 0
+    assert farthest(before, dict(trainer.ref_model.named_parameters())) > 0
+
+
+def test_a_run_with_another_reference_is_not_resumed(tmp_path, byte_tokenizer):
+    settings = {"rows": 8, "save_strategy": "steps", "save_steps": 1}
+    train("dpo", tmp_path, byte_tokenizer, **settings)
+    with pytest.raises(ValueError, match="the checkpoint has no reference"):
+        make("dpo", tmp_path, byte_tokenizer, sync_ref_model=True, **settings).train(resume_from_checkpoint=True)

@@ -1,5 +1,6 @@
 """What the options of the losses of pairs may be, and which loss takes which."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ def check(names: Iterable[str], options: Mapping[str, float], f_divergence_type:
         if name not in LOSSES:
             raise ValueError(f"loss_type is {name!r}: use one of {', '.join(LOSSES)}")
         for option, allowed in (RANGES | REQUIRES.get(name, {})).items():
-            if option in needs(name) and option in options and not allowed.holds(options[option]):
+            if option in needs(name) and option in options and not _within(options[option], allowed):
                 raise ValueError(f"{option} is {options[option]}: {allowed.remedy}")
     # In a mixture `sft` is not asked: it compares nothing, so neither option means anything to it.
     asked = [name for name in names if any(need.startswith("rejected") for need in needs(name))] or names
@@ -52,6 +53,10 @@ def check(names: Iterable[str], options: Mapping[str, float], f_divergence_type:
         _refuse(f"label_smoothing is {smoothing}", asked, lambda name: "label_smoothing" in needs(name), "0")
     if f_divergence_type != "reverse_kl":
         _refuse(f"f_divergence_type is {f_divergence_type}", asked, takes_divergence, "reverse_kl")
+
+
+def _within(value: float, allowed: Range) -> bool:
+    return math.isfinite(value) and allowed.holds(value)
 
 
 def _refuse(said: str, names: Iterable[str], takes: Callable[[str], bool], default: str) -> None:

@@ -273,7 +273,10 @@ class AccordTrainer(WithReference):
 
     def load_own_state(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from what `own_state` gave."""
-        self.carried = float(state.get("carried", 0.0))
+        if self.objective.carry is not None:
+            if "carried" not in state:
+                raise ValueError("the checkpoint has no moving average: resume with the settings of its run")
+            self.carried = float(state["carried"])
 
     # ---- Metrics
 

@@ -116,6 +116,7 @@ class AtomicCheckpoints(Trainer):
             raise ValueError(f"{resume_from_checkpoint}: not a whole checkpoint: resume from another, or start anew")
         if resume_from_checkpoint and not any(Path(resume_from_checkpoint).glob("rng_state*")):
             raise ValueError(f"{resume_from_checkpoint}: saved with save_only_model, so nothing can resume from it")
-        if resume_from_checkpoint and (own := Path(resume_from_checkpoint) / OWN_STATE).is_file():
-            self.load_own_state(load_file(own))
+        if resume_from_checkpoint:
+            own = Path(resume_from_checkpoint) / OWN_STATE
+            self.load_own_state(load_file(own) if own.is_file() else {})
         return super().train(resume_from_checkpoint or None, *args, **kwargs)

@@ -1,5 +1,6 @@
 """Direct Preference Optimization and its family: from pairs of completions, without a reward model."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from accord.trainers.scored import Scored, Wanted
 
 #: Numbers of the configuration that losses take by these names.
 KNOBS = ("beta", "label_smoothing", "discopop_tau", "simpo_gamma", "cpo_alpha", "slic_delta", "slic_lambda")
-SMOOTHING = [name for name in pairwise.LOSSES if "label_smoothing" in pairwise.needs(name)]
+SMOOTHED = [name for name in pairwise.LOSSES if "label_smoothing" in pairwise.needs(name)]
 
 
 @dataclass
@@ -39,7 +40,7 @@ class DPOConfig(AccordConfig):
     )
     label_smoothing: float = field(
         default=0.0,
-        metadata={"help": f"Probability that a label is wrong, below 0.5. Taken by {', '.join(SMOOTHING)}."},
+        metadata={"help": f"Probability that a label is wrong, below 0.5. Taken by {', '.join(SMOOTHED)}."},
     )
     f_divergence_type: str = field(
         default="reverse_kl", metadata={"help": f"What keeps the policy near the reference: {', '.join(SCORES)}."}
@@ -82,6 +83,10 @@ def check(config: DPOConfig) -> None:
     options.check(names, {name: getattr(config, name) for name in KNOBS}, config.f_divergence_type)
     if weights is not None and len(weights) != len(names):
         raise ValueError(f"loss_weights has {len(weights)} numbers for {len(names)} losses: give one for each")
+    if weights is not None and not all(0 <= weight < math.inf for weight in weights):
+        raise ValueError(f"loss_weights is {weights}: use numbers of 0 or more")
+    if not math.isfinite(config.f_alpha_divergence_coef):
+        raise ValueError(f"f_alpha_divergence_coef is {config.f_alpha_divergence_coef}: use a number, 0.5 is usual")
     if config.ld_alpha is not None and not 0 <= config.ld_alpha <= 1:
         raise ValueError(f"ld_alpha is {config.ld_alpha}: use a number from 0 (drop the longer end) to 1 (plain DPO)")
     if not 0 < config.ref_model_mixup_alpha <= 1:
@@ -99,7 +104,6 @@ def objective(config: DPOConfig, examples: Sequence[Example]) -> Objective:
     names: list[str] = config.loss_type
     weights = config.loss_weights or [1.0] * len(names)
     whole = [name for name in names if name in pairwise.PARTNERS]
-    _check_labels(whole, examples)
     tail = 1.0 if config.ld_alpha is None else config.ld_alpha
     knobs = {name: getattr(config, name) for name in KNOBS}
     scores, alpha = SCORES[config.f_divergence_type], config.f_alpha_divergence_coef
@@ -137,7 +141,7 @@ def objective(config: DPOConfig, examples: Sequence[Example]) -> Objective:
         return {
             "rewards/chosen": mean(chosen, counted),
             "rewards/rejected": mean(rejected, counted),
-            "rewards/accuracies": mean(margins > 0, counted),
+            "rewards/accuracies": mean(margins * (scored.p_E - 0.5) > 0, counted & (scored.p_E != 0.5)),
             "rewards/margins": mean(margins, counted),
             "logps/chosen": mean(scored.logps_EK[:, 0], counted),
             "logps/rejected": mean(scored.logps_EK[:, 1], counted),
@@ -157,13 +161,15 @@ def _sides(name: str, values_EK: Tensor) -> dict[str, Tensor]:
     return {f"chosen_{name}": values_EK[:, 0], f"rejected_{name}": values_EK[:, 1]}
 
 
-def _check_labels(whole: Sequence[str], examples: Sequence[Example]) -> None:
+def check_labels(config: DPOConfig, examples: Sequence[Example]) -> None:
     """Losses that compare whole batches cannot tell how sure a label is, nor how much a pair counts."""
+    whole = [name for name in config.loss_type if name in pairwise.PARTNERS]
     for example in examples if whole else ():
         if example.p != 1 or example.weight != 1:
             raise ValueError(
                 f"row {example.id}: p_chosen is {example.p:g} and weight {example.weight:g}, and {whole[0]} compares "
-                "whole batches, in which single pairs have neither: use --labels majority, or another loss_type"
+                "whole batches, in which single pairs have neither: use --labels majority and leave ties out, "
+                "or use another loss_type"
             )
 
 
@@ -173,4 +179,4 @@ class DPOTrainer(WithMovingReference, AccordTrainer):
     Constructs like TRL's. Losses and soft labels: see `accord.losses.pairwise`.
     """
 
-    method = Method(DPOConfig, ("chosen", "rejected"), "p_chosen", rows.preference, objective)
+    method = Method(DPOConfig, ("chosen", "rejected"), "p_chosen", rows.preference, objective, check=check_labels)

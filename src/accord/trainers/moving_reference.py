@@ -18,8 +18,8 @@ class WithMovingReference(WithReference):
     """With `sync_ref_model`, every `ref_model_sync_steps` steps π_ref ← α·π_θ + (1 − α)·π_ref in the weights, with
     α = `ref_model_mixup_alpha` (their soft update; α = 1 is the hard one).
 
-    What the reference says then changes while training goes on, so it is not kept on disk: it is asked for in every
-    step. It lives beside the policy, and is saved in checkpoints.
+    A `ref_model` is copied, not moved. What the reference says changes while training goes on, so it is not kept on
+    disk: it is asked for in every step. It lives beside the policy, and is saved in checkpoints.
     """
 
     _follows = False
@@ -36,8 +36,9 @@ class WithMovingReference(WithReference):
             raise ValueError("sync_ref_model: needs the whole model in each process; leave out FSDP or DeepSpeed")
         self._verify_layout()
         self._find_stand_ins()
-        if self.ref_model is None:
-            self.ref_model = copy.deepcopy(self.model)
+        self.ref_model = copy.deepcopy(self.model if self.ref_model is None else self.ref_model)
+        if _shapes(self.ref_model) != _shapes(self.model):
+            raise ValueError("sync_ref_model: ref_model and model have different weights, so none can follow the other")
         self.ref_model.to(self.accelerator.device).requires_grad_(False).eval()
         self.add_callback(_Synchronise(self))
         self._follows = True
@@ -60,6 +61,8 @@ class WithMovingReference(WithReference):
     def load_own_state(self, state: Mapping[str, Tensor]) -> None:
         super().load_own_state(state)
         if self.args.sync_ref_model:
+            if not any(name.startswith(PREFIX) for name in state):
+                raise ValueError("sync_ref_model: the checkpoint has no reference: resume with the settings of its run")
             with torch.no_grad():
                 for name, weight in self._moving.named_parameters():
                     weight.copy_(state[f"{PREFIX}{name}"])
@@ -80,7 +83,11 @@ class _Synchronise(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step % args.ref_model_sync_steps:
             return
-        policy, moved = self._trainer.model, self._trainer.ref_model
+        policy = dict(self._trainer.model.named_parameters())
         with torch.no_grad():
-            for ours, theirs in zip(policy.parameters(), moved.parameters(), strict=True):
-                theirs.lerp_(ours.to(theirs.dtype), args.ref_model_mixup_alpha)
+            for name, weight in self._trainer.ref_model.named_parameters():
+                weight.lerp_(policy[name].to(weight.dtype), args.ref_model_mixup_alpha)
+
+
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in model.named_parameters()}

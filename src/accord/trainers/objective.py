@@ -118,6 +118,7 @@ class Method:
     objective    configuration, train examples -> objective
     numbers      further columns of numbers
     read         what is read of the model for a micro-batch
+    check        configuration, examples of one dataset: raises ValueError for what the method cannot learn from
     load         a model's name and the configuration -> the model to train, with its tokenizer
     """
 
@@ -128,4 +129,5 @@ class Method:
     objective: Callable[[Any, Sequence[Example]], Objective]
     numbers: Mapping[str, Column] = field(default_factory=dict)
     read: Callable[[nn.Module, Sequence[Merged], Wanted], Read] = read_logps
+    check: Callable[[Any, Sequence[Example]], None] = lambda config, examples: None
     load: Callable[[Any, Any], Policy] = _load

@@ -60,4 +60,5 @@ def examples_of(
         log.warning("cut %d of %d %s rows to %s", shortened, len(rows), name, limit)
     if not kept:
         raise ValueError(f"no {name} row has an answer within {limit}: raise it, or look at row {dropped[0]}")
+    method.check(args, kept)
     return kept

@@ -25,7 +25,7 @@ def batch_point(config: KTOConfig) -> dict[str, Any]:
 
 
 def ema_point(config: KTOConfig) -> dict[str, Any]:
-    """The moving average of earlier batches' mean log-ratios; 0 at first, where policy and reference are the same."""
+    """The moving average of earlier batches' mean log-ratios; 0 at first, as if the policy were the reference."""
     stays = config.ema_decay
     return {"carry": lambda average, batch_mean: stays * average + (1 - stays) * batch_mean}
 

@@ -62,8 +62,6 @@ def objective(config: RewardConfig, examples: Sequence[Example]) -> Objective:
     """The loss under `ties`, of each head and averaged over the heads, and TRL's metrics of the mean reward."""
     loss, center = reward.LOSSES[config.ties], config.center_rewards_coefficient or 0.0
     needs = inspect.signature(loss).parameters
-    if "margin" not in needs:
-        _refuse_margins(config, examples)
 
     def losses(scored: Scored) -> Tensor:
         chosen_EM, rejected_EM = scored.outputs_EK.unbind(1)
@@ -86,7 +84,7 @@ def objective(config: RewardConfig, examples: Sequence[Example]) -> Objective:
         chosen, rejected = scores_EKM.mean(-1).unbind(1)
         margins, counted = chosen - rejected, scored.weight_E > 0
         found = {
-            "accuracy": mean((margins > 0) == (scored.p_E > 0.5), counted & (scored.p_E != 0.5)),
+            "accuracy": mean(margins * (scored.p_E - 0.5) > 0, counted & (scored.p_E != 0.5)),
             "margin": mean(margins, counted),
             "mean_reward": mean((chosen + rejected) / 2, counted),
             "min_reward": mean(torch.minimum(chosen, rejected), counted),
@@ -113,8 +111,9 @@ def bootstrap(seed: int, head: int, example: str) -> int:
     return times
 
 
-def _refuse_margins(config: RewardConfig, examples: Sequence[Example]) -> None:
-    for example in examples:
+def check_margins(config: RewardConfig, examples: Sequence[Example]) -> None:
+    """A model of ties has a threshold already."""
+    for example in examples if config.ties != "none" else ():
         if example.numbers["margin"]:
             raise ValueError(
                 f"row {example.id}: margin is {example.numbers['margin']:g}, and ties {config.ties!r} has its own "
@@ -148,6 +147,7 @@ class RewardTrainer(AccordTrainer):
         objective,
         numbers={"margin": Column(0.0, -math.inf, math.inf), "p_tie": Column(0.0, 0.0, 1.0)},
         read=read_scores,
+        check=check_margins,
         load=_load,
     )
 
