@@ -91,6 +91,7 @@ def test_each_form_of_row_gets_its_columns(score, byte_tokenizer):
 def test_an_ensemble_tells_its_mean_and_how_far_its_heads_disagree(score, byte_tokenizer):
     rows = [PAIR, {"prompt": "Why?", "completion": " So."}, {"prompt": "Why?", "completions": [" Because.", " So."]}]
     pair, one, several = score(rows, heads=3)
+    assert json.loads(accord("score", "rows.jsonl", "--model", "of-3", "--json").stdout)["heads"] == 3
     because, no_idea, so = (by_hand(byte_tokenizer, f"Why? {w}<|im_end|>", 3) for w in
                             ("Because.", "No idea at all.", "So."))  # fmt: skip
     assert pair["score_chosen"] == pytest.approx(because.mean().item(), abs=1e-5)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from accord.cli.answers import Answered, columns, read_answers
+from accord.cli.answers import columns, read_answers
 from accord.exchange.writing import write_rows
 from accord.feedback import AccordError
 
@@ -38,9 +38,7 @@ def command(
     heads disagree, `score_disagreement`. A score has no unit and no zero: it is there to compare answers to one prompt.
     """
     output = output or Path(f"{file.name.partition('.')[0]}.scored.jsonl")
-    count = sum(1 for row in read_answers(file) if free(row, column))  # all is read before a model is loaded
-    if not count:
-        raise AccordError(f"{file}: holds no rows (is it the right file?)")
+    count = checked(file, column)  # all of it, before a model is loaded
     from accord.cli.scoring import Tally, load_scorer, scored
 
     tally, console = Tally(), Console(stderr=True, highlight=False)
@@ -50,21 +48,25 @@ def command(
 
         def rows() -> Iterator[dict[str, Any]]:
             scorer = load_scorer(model, project, max_length)
-            for row in scored(scorer, read_answers(file), column, tally):
-                bar.advance(task)
-                yield row
+            yield from scored(scorer, read_answers(file), column, tally, lambda done: bar.update(task, completed=done))
 
         write_rows(output, rows())
     told = {"file": str(file), "model": model, "output": str(output), **tally.figures()}
     print(json.dumps(told)) if as_json else tell(told)
 
 
-def free(row: Answered, name: str) -> bool:
-    """True. Raises BadInput where the row has one of the columns already that its scores would go to."""
-    for column in columns(row, name, np.zeros((len(row.answers), 2))):
-        if column in row.record.values:
-            raise row.record.bad(column, "is there already (call the new columns otherwise: --column NAME)")
-    return True
+def checked(file: Path, name: str) -> int:
+    """How many rows there are. Raises BadInput where one holds no answer, or has a column that its scores would go to;
+    AccordError where there are none."""
+    count = 0
+    for row in read_answers(file):
+        for column in columns(row, name, np.zeros((len(row.answers), 2))):
+            if column in row.record.values:
+                raise row.record.bad(column, "is there already (call the new columns otherwise: --column NAME)")
+        count += 1
+    if not count:
+        raise AccordError(f"{file}: holds no rows (is it the right file?)")
+    return count
 
 
 def tell(told: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from accord.policy.reward_model import load_reward_model, reward_rows
 from accord.runs import Run
 
 BLOCK = 512  # rows that are scored together
+Progress = Callable[[int], object]
 
 
 class Scorer(NamedTuple):
@@ -118,23 +119,34 @@ class Tally:
         return found
 
 
-def scored(scorer: Scorer, rows: Iterable[Answered], name: str, tally: Tally) -> Iterator[dict[str, Any]]:
+def scored(
+    scorer: Scorer, rows: Iterable[Answered], name: str, tally: Tally, progress: Progress = lambda rows_done: None
+) -> Iterator[dict[str, Any]]:
     """The rows as they were, in their order, with their scores in columns called after `name`."""
-    rows = iter(rows)
+    rows, tally.heads = iter(rows), scorer.heads
     while block := list(islice(rows, BLOCK)):
-        for row, scores_KM in zip(block, score_block(scorer, block), strict=True):
+        scores = score_block(scorer, block, _after(tally.rows, progress))
+        for row, scores_KM in zip(block, scores, strict=True):
             tally.add(row.column, scores_KM.mean(1))
             yield row.record.values | columns(row, name, scores_KM)
 
 
-def score_block(scorer: Scorer, block: Sequence[Answered]) -> list[Floats]:
+def score_block(scorer: Scorer, block: Sequence[Answered], progress: Progress) -> list[Floats]:
     """[answers, heads] of each row. Those with equally many answers are asked together, each prompt once."""
     found: list[Floats] = [np.empty(0)] * len(block)
+    model, tokenizer, _ = scorer.policy
+    done = 0
     for count in {len(row.answers) for row in block}:
         places = [i for i, row in enumerate(block) if len(row.answers) == count]
         names = [str(i) for i in range(count)]
         asked = [{"prompt": block[i].prompt, **dict(zip(names, block[i].answers, strict=True))} for i in places]
-        scores = reward_rows(scorer.policy.model, scorer.policy.tokenizer, asked, names, **scorer.limit)
+        scores = reward_rows(model, tokenizer, asked, names, **scorer.limit, progress=_after(done, progress))
+        done += len(places)
         for i, scores_KM in zip(places, scores, strict=True):
             found[i] = scores_KM
     return found
+
+
+def _after(done: int, progress: Progress) -> Progress:
+    """Counts on from `done`."""
+    return lambda more: progress(done + more)
