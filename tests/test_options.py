@@ -8,9 +8,9 @@ from accord.cli.arguments import parse
 from accord.cli.options import NOT_HERE, DataOptions, ModelOptions, RunOptions
 from accord.cli.processes import asked_for
 from accord.feedback import AccordError
-from accord.trainers import DPOConfig, KTOConfig, SFTConfig
+from accord.trainers import DPOConfig, KTOConfig, RewardConfig, SFTConfig
 
-CONFIGS = {"sft": SFTConfig, "dpo": DPOConfig, "kto": KTOConfig}
+CONFIGS = {"sft": SFTConfig, "dpo": DPOConfig, "kto": KTOConfig, "reward": RewardConfig}
 
 
 @pytest.fixture
@@ -121,9 +121,7 @@ def test_every_key_of_trl_is_known_or_refused_with_a_reason(method):
     from trl import ModelConfig, ScriptArguments
     from trl.scripts.utils import DatasetMixtureConfig
 
-    theirs = {
-        f.name for c in (getattr(trl, f"{method.upper()}Config"), ModelConfig, ScriptArguments) for f in fields(c)
-    }
+    theirs = {f.name for c in (getattr(trl, CONFIGS[method].__name__), ModelConfig, ScriptArguments) for f in fields(c)}
     theirs |= {f.name for f in fields(DatasetMixtureConfig)}
     ours = {f.name for c in (CONFIGS[method], ModelOptions, DataOptions, RunOptions) for f in fields(c)}
     assert theirs - ours - NOT_HERE.keys() == set()
@@ -140,7 +138,7 @@ def test_nothing_is_refused_that_every_method_has():
 @pytest.mark.parametrize("method", CONFIGS)
 def test_defaults_are_trls(method):
     trl = pytest.importorskip("trl")
-    theirs = {f.name: f for f in fields(getattr(trl, f"{method.upper()}Config"))}
+    theirs = {f.name: f for f in fields(getattr(trl, CONFIGS[method].__name__))}
     ours = {f.name: f.default for f in fields(CONFIGS[method]) if f.name in theirs}
     differing = {name for name, value in ours.items() if value != theirs[name].default}
     assert differing <= {"loss_type", "gradient_checkpointing", "train_sampling_strategy"}
