@@ -1,11 +1,14 @@
 """`--backend trl`: TRL's trainers under the same commands, with the same losses, in the same run folder."""
 
 import json
+import os
 import re
+import runpy
 import sys
 from functools import partial
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from datasets import Dataset
@@ -13,8 +16,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
+from accord.cli.arguments import parse
 from accord.cli.main import app
 from accord.exchange.snapshot import write_snapshot
+from accord.runs import Run
 from accord.trainers import DPOConfig, SFTConfig
 from conftest import make_tiny_llama
 from training_kit import demonstrations, farthest, pairs, unpaired
@@ -28,6 +33,7 @@ COMMON = [
     "--gradient_accumulation_steps", "2", "--max_steps", "6", "--logging_steps", "1", "--save_strategy", "no",
     "--train_sampling_strategy", "sequential", "--test_fraction", "0",
 ]  # fmt: skip
+DOCS = Path(__file__).parents[1] / "docs"
 ROWS = {"sft": demonstrations, "dpo": pairs, "kto": unpaired, "reward": partial(pairs, margin=0.5)}
 
 
@@ -335,3 +341,34 @@ def test_a_configuration_is_saved_as_trls_own(tmp_path):
     assert again.beta == 0.3
     assert not hasattr(again, "token_budget")
     assert f"trl {trl.__version__}" == BACKEND
+
+
+def test_nobody_is_told_of_a_training():
+    """TRL reports each to the Hub; it asks this constant whether it may."""
+    assert huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY or "HF_HUB_DISABLE_TELEMETRY" in os.environ
+
+
+# ---- The documentation
+
+
+def test_the_example_is_understood(tmp_path):
+    (example,) = re.findall(r"```yaml trl sft\n(.*?)```", (DOCS / "from-trl.md").read_text(), re.DOTALL)
+    (tmp_path / "file.yaml").write_text(example)
+    options = parse(config_of("sft", SFTConfig), ["--config", str(tmp_path / "file.yaml")])
+    assert options.config.packing
+    assert options.config.attn_implementation == "flash_attention_2"
+
+
+def test_the_table_of_losses_that_ignore_smoothing_is_right():
+    (row,) = re.findall(r"\| `label_smoothing` \| (.*?) \|", (DOCS / "from-trl.md").read_text())
+    assert re.findall(r"`(\w+)`", row) == list(PEERS["dpo"].smoothed)
+
+
+def test_the_picture_is_drawn_from_two_run_folders(accord):
+    draw = runpy.run_path(str(DOCS / "images/ipo_accord_and_trl.py"))
+    both(accord, "dpo", "--loss_type", "ipo")
+    drawn = draw["picture"]((Run.open("accord"), Run.open("trl")))
+    assert f"TRL {trl.__version__}" in drawn
+    assert drawn.count('r="3"') == 6
+    apart = max(abs(a - b) for a, b in zip(losses("accord"), losses("trl"), strict=True))
+    assert f"They differ by {apart:.0e} at most" in drawn
