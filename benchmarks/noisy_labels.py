@@ -1,8 +1,8 @@
 """Are soft labels worth it? Votes are flipped at random, and DPO trains on what several ways of adding them up make of
 them. Writes noisy_labels.json, a line as each run ends.
 
-    python benchmarks/noisy_labels.py             # nine runs, about fifteen minutes on two cores; goes on where it was
-    python benchmarks/noisy_labels.py --steps 2   # does it run?
+    python benchmarks/noisy_labels.py   # nine runs, about fifteen minutes on two cores; goes on where it was
+    python benchmarks/noisy_labels.py --steps 2 --prompts 9 --out try.json   # does it run?
 
 The demo's answers, votes and settings: SmolLM2's answers, voted on by a simulated panel. The seed decides which votes
 are flipped, the order of the pairs and the adapter's first values. Measured on the prompts that the demo holds out,

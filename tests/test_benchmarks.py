@@ -109,7 +109,7 @@ def test_both_tools_learn_the_same_from_the_same_rows(method, tiny_model_dir, tm
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (entry,) = json.loads(out.read_text())
-    assert entry["max_loss_difference"] < 1e-5
+    assert entry["max_loss_difference"] < 1e-4  # fp32 leaves 2e-4 of log-probs near -3,000, and β is 0.1
     assert entry["ratio"] == pytest.approx(entry["throughput"] / entry["peer_throughput"])
 
 
