@@ -11,6 +11,7 @@ import torch
 
 from accord.policy import gguf
 from accord.policy.load import load_policy, load_tokenizer
+from accord.policy.reward_model import load_reward_model
 
 
 @pytest.fixture
@@ -242,3 +243,16 @@ class TestSmolLM2:
         file.write_text(json.dumps(config | {"base_model_name_or_path": elsewhere}))
         assert load_policy(tmp_path).model.config.hidden_size == 576
         assert load_tokenizer(tmp_path).eos_token == "<|im_end|>"
+
+
+def test_a_reward_model_is_not_taken_for_a_language_model(tiny_model_dir, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    model, tokenizer, _ = load_reward_model(tiny_model_dir)
+    model.save_pretrained(tmp_path / "whole")
+    tokenizer.save_pretrained(tmp_path / "whole")
+    adapted = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", target_modules="all-linear"))
+    adapted.save_pretrained(tmp_path / "adapter")
+    for name in ("whole", "adapter"):
+        with pytest.raises(ValueError, match="a reward model, which does not write"):
+            load_policy(tmp_path / name)

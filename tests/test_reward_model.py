@@ -257,7 +257,7 @@ def test_fresh_heads_depend_on_the_seed_alone_and_are_small(tiny_model_dir):
 
     assert torch.equal(heads(0), heads(0))
     assert not torch.equal(heads(0), heads(1))
-    assert heads(0).std().item() == pytest.approx(1 / 32, rel=0.2)
+    assert heads(0).std().item() == pytest.approx(0.02, rel=0.2)  # LlamaConfig.initializer_range
     assert load_reward_model(tiny_model_dir).model.config.num_labels == 1
 
 
@@ -331,7 +331,7 @@ def test_rewards_is_what_install_calls(tiny_model_dir):
 def test_smollm2_whose_padding_is_its_end_of_turn(tmp_path):
     model, tokenizer, _ = load_reward_model(heads=2)
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == model.config.pad_token_id
-    assert reward_rows(model, tokenizer, ROWS[:3]).std() < 0.5
+    assert reward_rows(model, tokenizer, ROWS[:3]).std() < 1
     move_heads(model)
     for rows in (ROWS[:3], CHATS[:2]):
         scores = reward_rows(model, tokenizer, rows)

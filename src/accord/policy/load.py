@@ -85,6 +85,8 @@ def load_policy(
     """
     folder = Path(name_or_path)
     if config := _adapter_config(folder):
+        if config.get("task_type") == "SEQ_CLS" and from_pretrained is None:
+            raise ValueError(f"{folder}: {_REWARD_MODEL}")
         if adapter is not None:
             raise ValueError(f"{folder} is itself an adapter: give its base model ({_base_of(folder, config)}) instead")
         base = load_policy(
@@ -104,9 +106,7 @@ def load_policy(
     place = str(unpacked_model(gguf)) if gguf else _place(name_or_path, revision)
     _refuse_pickles(Path(place))
     if from_pretrained is None:
-        from transformers import AutoModelForCausalLM
-
-        from_pretrained = AutoModelForCausalLM.from_pretrained
+        from_pretrained = _language_model
     with _one_line_errors(name_or_path), _no_progress_bars():
         model: Any = from_pretrained(
             place,
@@ -195,6 +195,18 @@ def _with_adapter(model: "PreTrainedModel", adapter: Path, trainable: bool) -> "
     with _one_line_errors(adapter):
         # Adapters keep the model's own dtype: a float32 adapter on a bfloat16 model would cost a cast at every layer.
         return PeftModel.from_pretrained(model, adapter, is_trainable=trainable, autocast_adapter_dtype=trainable)
+
+
+_REWARD_MODEL = "a reward model, which does not write; `accord score` asks it for its opinion"
+
+
+def _language_model(place: str, **settings: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(place, **settings)
+    if any(name.endswith("ForSequenceClassification") for name in model.config.architectures or ()):
+        raise ValueError(_REWARD_MODEL)
+    return model
 
 
 def _quantization(four: bool, eight: bool) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def load_reward_model(
     name_or_path  what `load_policy` takes. A causal language model gets fresh heads; a saved reward model comes with
                   its own, and so does the folder of an adapter that was trained as one
     heads         how many; None for those that it has, or for one
-    seed          of fresh heads. Each weight is drawn with standard deviation 1/D (D the hidden size, as μP draws
-                  outputs: Yang et al. 2022, table 3), so that untrained rewards are near zero
+    seed          of fresh heads. Each weight is drawn with the standard deviation that the model's configuration has
+                  for new weights (`initializer_range`), as Transformers draws them
     """
     adapter = Path(options.get("adapter") or name_or_path)
     adapted = (adapter / "adapter_config.json").is_file()
@@ -101,7 +101,7 @@ def _from_pretrained(heads: int | None, seed: int, place: str, **settings: Any) 
         draw = torch.Generator().manual_seed(seed)
         weight = model.score.weight
         with torch.no_grad():
-            weight.copy_(torch.randn(weight.shape, generator=draw) / weight.shape[1])
+            weight.copy_(torch.randn(weight.shape, generator=draw) * getattr(config, "initializer_range", 0.02))
     return model
 
 

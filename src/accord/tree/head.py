@@ -72,7 +72,7 @@ class _TargetLogps(torch.autograd.Function):
             for rows in _chunks(len(logits), ROWS if logits.device.type == "cpu" else chunk):
                 found = token_logps(logits[rows], target[here][rows], collisions)
                 logps[here][rows] = found.logps_N
-                if squares is not None:
+                if squares is not None and found.collisions_N is not None:
                     squares[here][rows] = found.collisions_N
         ctx.save_for_backward(hidden, weight, bias, target, w)
         ctx.chunk = chunk
