@@ -257,7 +257,7 @@ def test_fresh_heads_depend_on_the_seed_alone_and_are_small(tiny_model_dir):
 
     assert torch.equal(heads(0), heads(0))
     assert not torch.equal(heads(0), heads(1))
-    assert heads(0).std().item() == pytest.approx(0.02, rel=0.2)  # LlamaConfig.initializer_range
+    assert heads(0).std().item() == pytest.approx(0.2, rel=0.2)  # the tiny model's initializer_range
     assert load_reward_model(tiny_model_dir).model.config.num_labels == 1
 
 

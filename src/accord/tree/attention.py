@@ -41,7 +41,7 @@ class CpuKernel:
     """PyTorch's flash kernel for CPU, a span at a time, in fp32.
 
     In bf16 that kernel's backward takes 2 to 4 times as long for the short spans of preference data, and its forward no
-    less, so inputs are widened here (docs/design/cpu-attention.md). Query heads that share a key head are laid
+    less, so inputs are widened here (docs/design/cpu-speed.md). Query heads that share a key head are laid
     out as [key heads, group, tokens, D], with the keys expanded by stride: no copy of K or V is made.
     """
 
