@@ -280,11 +280,14 @@ def test_what_is_not_used_or_left_out_is_said(accord, caplog):
 # ---- Going on
 
 
-def test_a_resumed_run_ends_where_it_would_have_ended(accord):
-    """Shuffled, and with a reference that moves, which TRL's own checkpoints do not keep."""
+MOVING = ["--sync_ref_model", "true", "--ref_model_sync_steps", 2]
+
+
+@pytest.mark.parametrize("more", [[], MOVING], ids=["staying reference", "moving reference"])
+def test_a_resumed_run_ends_where_it_would_have_ended(more, accord):
+    """Shuffled, and also with a reference that moves, which TRL's own checkpoints do not keep."""
     words = ["--backend", "trl", "--train_sampling_strategy", "random", "--lr_scheduler_type", "constant",
-             "--sync_ref_model", "true", "--ref_model_sync_steps", 2, "--save_strategy", "steps",
-             "--save_steps", 3]  # fmt: skip
+             "--save_strategy", "steps", "--save_steps", 3, *more]  # fmt: skip
     assert accord("dpo", *words, "--output_dir", "whole").exit_code == 0
     assert accord("dpo", *words, "--output_dir", "part", "--max_steps", 3).exit_code == 0
     assert Path("part/checkpoint-3/manifest.json").is_file()

@@ -30,12 +30,17 @@ class WholeCheckpoints(AtomicCheckpoints):
     ref_model: Any
 
     def own_state(self) -> dict[str, Tensor]:
-        if not getattr(self.args, "sync_ref_model", False):
+        if not self._moves:
             return {}
         return {name: weight.clone().contiguous() for name, weight in self._reference.state_dict().items()}
 
     def load_own_state(self, state: Mapping[str, Tensor]) -> None:
-        self._reference.load_state_dict(state)
+        if self._moves:
+            self._reference.load_state_dict(state)
+
+    @property
+    def _moves(self) -> bool:
+        return getattr(self.args, "sync_ref_model", False)
 
     @property
     def _reference(self) -> Any:
