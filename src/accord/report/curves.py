@@ -31,7 +31,7 @@ def _one(metric: str, tone: str = "one") -> tuple[tuple[str, str, str], ...]:
 
 
 CURVES = (
-    Curve("Loss", "What training makes small. What it starts at depends on the loss: log 2 ≈ 0.693 for DPO's own.", _one("loss")),
+    Curve("Loss", "What training makes small. DPO's own loss starts at log 2 ≈ 0.693, others elsewhere.", _one("loss")),
     Curve("Accuracy", "Share of examples whose implied rewards are in the right order. The line is chance.",
           _one("rewards/accuracies"), 0.5),
     Curve("Margin", "Mean reward of chosen minus rejected: how firmly the preference is held.",
