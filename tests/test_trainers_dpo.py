@@ -10,7 +10,7 @@ import torch
 from accord.losses import pairwise
 from accord.trainers import DPOConfig
 from accord.trainers.examples import merge
-from accord.trainers.scored import Wanted, heads, read_logps, reference_logps
+from accord.trainers.scored import Wanted, beginning, looked_up, read_logps
 from conftest import make_tiny_llama
 from training_kit import farthest, losses, make, pairs, quick, train, weights
 
@@ -75,7 +75,7 @@ def test_the_longer_end_counts_less(tail, tmp_path, byte_tokenizer):
     read = read_logps(model, group, Wanted(tail=tail)).outputs_EK
     trainer.prepare_references()
     examples = [e for merged in group for e in merged.examples]
-    reference = reference_logps(examples, trainer.references, read, tail)
+    reference = looked_up(examples, trainer.references, read, tail)
     for example, ours, theirs in zip(examples, read, reference, strict=True):
         n = min(map(len, example.tree.completions))
         for completion, value in zip(example.tree.completions, ours, strict=True):
@@ -85,7 +85,7 @@ def test_the_longer_end_counts_less(tail, tmp_path, byte_tokenizer):
             by_token = logps.gather(1, ids[0, len(example.tree.prompt) :, None])[:, 0]
             assert value.item() == pytest.approx((by_token[:n].sum() + tail * by_token[n:].sum()).item(), abs=1e-4)
         assert theirs.tolist() == pytest.approx(ours.tolist(), abs=1e-4)  # the reference is the model as it stands
-    assert all(len(c) == min(map(len, e.tree.completions)) for e in examples for c in heads(e).tree.completions)
+    assert all(len(c) == min(map(len, e.tree.completions)) for e in examples for c in beginning(e).tree.completions)
 
 
 def test_pairs_that_the_policy_would_not_give_count_less(tmp_path, byte_tokenizer):

@@ -29,11 +29,13 @@ from accord.trainers.objective import Means, Method, Objective, Previewed
 from accord.trainers.prepare import examples_of
 from accord.trainers.references import WithReference
 from accord.trainers.refusals import check_construction
-from accord.trainers.scored import Scored, reference_logps
+from accord.trainers.scored import Scored, looked_up
 from accord.tree import cut
 
 #: Trees are cut into groups within blocks of this many, so that a million of them takes no longer than in proportion.
 BLOCK = 512
+#: A process's micro-batches of an optimizer batch, each with what it counts: 1, or 0 for an idle one.
+Shares = list[tuple[list[Merged], float]]
 
 
 class NothingLearntError(RuntimeError):
@@ -155,7 +157,7 @@ class AccordTrainer(WithReference):
         blocks = (trees[start : start + BLOCK] for start in range(0, len(trees), BLOCK))
         return [group for block in blocks for group in cut(block, lambda m: tokens(m.tree, self.layout), budget)]
 
-    def _shares(self, examples: Sequence[Example]) -> list[tuple[list[Merged], float]]:
+    def _shares(self, examples: Sequence[Example]) -> Shares:
         """Micro-batches, each of which counts 1, and after them idle ones that count 0.
 
         A process without examples still takes part in every sum over all of them. Where weights are sharded, each
@@ -185,7 +187,8 @@ class AccordTrainer(WithReference):
         self._drawn = inputs
         shares = self._shares(inputs)
         total = self._total(sum(map(self.objective.units, inputs)))
-        references, preview = self.references_of(_examples(shares)), self._preview(inputs)
+        references = self.references_of(_examples(shares))
+        preview = self._preview(inputs, shares, references)
         loss = torch.zeros((), device=self.accelerator.device)
         ratios = loss.new_zeros(2)  # their sum, and how many
         for index, (group, counts) in enumerate(shares):
@@ -219,7 +222,7 @@ class AccordTrainer(WithReference):
         outputs_EK, alignment_EK = self.method.read(model, group, wanted)
         examples = tuple(example for merged in group for example in merged.examples)
         preview_EP = outputs_EK.new_tensor([preview[id(e)] for e in examples])
-        reference_EK = reference_logps(examples, references, outputs_EK.detach(), wanted.tail)
+        reference_EK = looked_up(examples, references, outputs_EK.detach(), wanted.tail)
         return Scored(outputs_EK, reference_EK, examples, preview_EP, alignment_EK)
 
     def _loss(self, scored: Scored, counts: float) -> Tensor:
@@ -235,17 +238,20 @@ class AccordTrainer(WithReference):
         self._means.add(self.objective.metrics(scored, losses_E), counts)
         return (losses_E * scored.weight_E).sum() * counts
 
-    def _preview(self, inputs: Sequence[Example]) -> defaultdict[int, list[float]]:
+    def _preview(
+        self, inputs: Sequence[Example], shares: Shares, references: Mapping[bytes, float] | None
+    ) -> defaultdict[int, list[float]]:
         """What the loss wants to know of the whole optimizer batch, over all processes, for each of these examples.
         An idle micro-batch's examples, which are not among them, get zeros."""
         if self.objective.carry is not None:
             return defaultdict(lambda: [self.carried])
         if self.objective.preview is None:
             return defaultdict(list)
-        seen: dict[int, list[list[float]]] = {}
         stand_ins = self.stand_ins(inputs)
-        shares = self._shares(stand_ins)
-        references = self.references_of(_examples(shares))
+        if self.objective.preview.stand_ins is not None:
+            shares = self._shares(stand_ins)
+            references = self.references_of(_examples(shares))
+        seen: dict[int, list[list[float]]] = {}
         with torch.no_grad(), self.accelerator.autocast():
             for group, counts in shares:
                 scored = self._scored(self._bare_model, group, references, defaultdict(list))
@@ -330,7 +336,8 @@ class AccordTrainer(WithReference):
         total = self._total(sum(map(self.objective.units, mine)))
         with torch.no_grad(), self.accelerator.autocast():
             shares = self._shares(mine)
-            references, preview = self.references_of(_examples(shares)), self._preview(mine)
+            references = self.references_of(_examples(shares))
+            preview = self._preview(mine, shares, references)
             parts = [
                 self._loss(self._scored(self._bare_model, group, references, preview), counts)
                 for group, counts in shares
@@ -370,6 +377,6 @@ class AccordTrainer(WithReference):
         return weights_hash((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
 
 
-def _examples(shares: Sequence[tuple[list[Merged], float]]) -> list[Example]:
+def _examples(shares: Shares) -> list[Example]:
     """All examples of some micro-batches, the idle ones' too."""
     return [example for group, _ in shares for merged in group for example in merged.examples]

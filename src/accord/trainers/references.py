@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from accord.policy import reference
 from accord.policy.forward import install
 from accord.policy.gguf import cache_folder
+from accord.policy.score import score_trees
 from accord.policy.verify import verify
 from accord.trainers.checkpoint import AtomicCheckpoints
 from accord.trainers.examples import Example, Merged
 from accord.trainers.objective import Objective
-from accord.trainers.scored import heads
-from accord.tree import PromptTree, pack
+from accord.trainers.scored import beginning
+from accord.tree import PromptTree
 
 
 class WithReference(AtomicCheckpoints):
@@ -80,8 +81,8 @@ class WithReference(AtomicCheckpoints):
         return [*self.train_examples, *self.eval_examples, *self._stand_ins.values()]
 
     def _asked_for(self, examples: list[Example]) -> list[Example]:
-        """The examples, and their heads where tails count differently."""
-        return examples if self.objective.wanted.tail == 1 else [*examples, *map(heads, examples)]
+        """The examples, and their beginnings where tails count differently."""
+        return examples if self.objective.wanted.tail == 1 else [*examples, *map(beginning, examples)]
 
     def _verify_layout(self) -> None:
         """Believes the gate's layout once it agrees with the padded way on the first examples."""
@@ -100,6 +101,5 @@ class WithReference(AtomicCheckpoints):
 
     def _score(self, model: nn.Module, trees: Sequence[PromptTree]) -> Tensor:
         """[C] log-probs without gradient, in the precision of training."""
-        batch = pack(trees).to(self.accelerator.device)
         with torch.no_grad(), self.accelerator.autocast():
-            return batch.sum_by_completion(model(tree=batch))
+            return score_trees(model, trees)

@@ -88,8 +88,8 @@ def read_logps(model: nn.Module, group: Sequence[Merged], wanted: Wanted) -> Rea
     logps_N, collisions_N = found
     outputs_EK, alignment_EK = batch.sum_by_completion(logps_N)[leaves_EK], None
     if wanted.tail != 1:
-        heads_EK = _heads(logps_N, group, leaves_EK)
-        outputs_EK = heads_EK + wanted.tail * (outputs_EK - heads_EK)
+        begun_EK = _beginnings(logps_N, group, leaves_EK)
+        outputs_EK = begun_EK + wanted.tail * (outputs_EK - begun_EK)
     if collisions_N is not None:
         sums_C = batch.sum_by_completion(logps_N.detach() - collisions_N)
         alignment_EK = (sums_C / batch.sum_by_completion(torch.ones_like(sums_C[batch.completion_N])))[leaves_EK]
@@ -112,7 +112,7 @@ def _packed(model: nn.Module, group: Sequence[Merged]) -> tuple[TreeBatch, Tenso
     return pack([merged.tree for merged in group]).to(device), torch.tensor(leaves, device=device)
 
 
-def _heads(logps_N: Tensor, group: Sequence[Merged], leaves_EK: Tensor) -> Tensor:
+def _beginnings(logps_N: Tensor, group: Sequence[Merged], leaves_EK: Tensor) -> Tensor:
     """[E, K] sums over the first tokens of each completion, as many as the shortest of its example has."""
     lengths = [len(c) for merged in group for c in merged.tree.completions]
     by_completion = logps_N.split(lengths)
@@ -126,18 +126,18 @@ def shortest(example: Example) -> int:
     return min(map(len, example.tree.completions))
 
 
-def heads(example: Example) -> Example:
+def beginning(example: Example) -> Example:
     """The example with every completion cut to the length of the shortest."""
     length = shortest(example)
     return Example(example.id, PromptTree(example.tree.prompt, [c[:length] for c in example.tree.completions]))
 
 
-def reference_logps(
+def looked_up(
     examples: Sequence[Example], references: Mapping[bytes, float] | None, like_EK: Tensor, tail: float
 ) -> Tensor:
     """[E, K] log-probs by the reference, as `read_logps` gives them by the policy; 0 where there are none.
 
-    references  log-prob of each completion (and, with a tail, of its head) under its `key`
+    references  log-prob of each completion (and, with a tail, of its beginning) under its `key`
     """
     if references is None:
         return torch.zeros_like(like_EK)
@@ -149,5 +149,5 @@ def reference_logps(
     whole_EK = tensor([of(e) for e in examples])
     if tail == 1:
         return whole_EK
-    heads_EK = tensor([of(heads(e)) for e in examples])
-    return heads_EK + tail * (whole_EK - heads_EK)
+    begun_EK = tensor([of(beginning(e)) for e in examples])
+    return begun_EK + tail * (whole_EK - begun_EK)
