@@ -12,6 +12,9 @@ from safetensors.torch import load_file
 
 from training_kit import KINDS, farthest, make
 
+#: In one worker: the processes are launched once, and never by two workers at a time.
+pytestmark = pytest.mark.xdist_group("processes")
+
 #: Examples of very different lengths, cut into many micro-batches: one process has more of them than the other. The
 #: last optimizer batch is a single example, so that one process has none.
 SETTINGS = {
