@@ -39,11 +39,24 @@ def test_uniform_logits_give_log_one_over_the_vocabulary():
 def test_collisions_are_the_log_of_the_summed_squares(chunk):
     torch.manual_seed(0)
     hidden, weight, target = torch.randn(23, 8), torch.randn(50, 8), torch.randint(50, (23,))
-    found = target_logps(hidden, weight, target, chunk=chunk, collisions=True)
-    assert_close(found.collisions_N, (hidden @ weight.T).softmax(-1).square().sum(-1).log())
+    found = target_logps(hidden, weight, target, chunk=chunk, statistic="collision")
+    assert_close(found.statistic_N, (hidden @ weight.T).softmax(-1).square().sum(-1).log())
     assert_close(found.logps_N, target_logps(hidden, weight, target).logps_N)
 
 
 def test_of_equally_likely_tokens_the_collision_is_one_over_their_number():
-    found = target_logps(torch.zeros(3, 4), torch.randn(16, 4), torch.tensor([0, 7, 15]), collisions=True)
-    assert_close(found.collisions_N, torch.full((3,), -2.7725887))  # log(16 / 16²)
+    found = target_logps(torch.zeros(3, 4), torch.randn(16, 4), torch.tensor([0, 7, 15]), statistic="collision")
+    assert_close(found.statistic_N, torch.full((3,), -2.7725887))  # log(16 / 16²)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_the_entropy_is_that_of_the_whole_distribution(chunk):
+    torch.manual_seed(0)
+    hidden, weight, target = torch.randn(23, 8), torch.randn(50, 8), torch.randint(50, (23,))
+    found = target_logps(hidden, weight, target, chunk=chunk, statistic="entropy")
+    assert_close(found.statistic_N, torch.distributions.Categorical(logits=hidden @ weight.T).entropy())
+
+
+def test_of_equally_likely_tokens_the_entropy_is_the_log_of_their_number():
+    found = target_logps(torch.zeros(3, 4), torch.randn(16, 4), torch.tensor([0, 7, 15]), statistic="entropy")
+    assert_close(found.statistic_N, torch.full((3,), 2.7725887))  # log 16

@@ -3,7 +3,7 @@
 `install(model)` gives a causal language model a second way to be called,
 
     logps_N = model(tree=batch)
-    logps_N, collisions_N = model(tree=batch, collisions=True)      # and log Σ p² of each token
+    logps_N, statistic_N, values_N = model(tree=batch, asked=Asked(statistic="entropy", values=True))
 
 and a reward model (a sequence classifier, see `policy/rewards.py`)
 
@@ -19,7 +19,7 @@ import logging
 import sys
 from collections.abc import Callable
 from types import MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +29,38 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, eager_mask, sdpa_mask
 
 from accord.policy import norm
-from accord.policy.backbone import hidden_states
+from accord.policy.backbone import token_states, unshared
 from accord.policy.gate import Choice, Layout, choose, choose_for
 from accord.policy.rewards import gives_rewards, rewards
-from accord.tree import TreeBatch, expand, pack, target_logps
+from accord.tree import TreeBatch, expand, target_logps
 from accord.tree.attention import tree_attention
 from accord.tree.head import TokenLogps, chunk_size, token_logps
 
 log = logging.getLogger(__name__)
+
+
+class Asked(NamedTuple):
+    """What is wanted of a policy beside the log-probs of a batch's completion tokens.
+
+    statistic    one of `accord.tree.head.STATISTICS`, or None
+    values       whether its critic's values are wanted (see `accord.policy.values`)
+    detached     whether these values' gradient shall end before the policy's trunk
+    temperature  T of π_T = softmax(logits / T), of which the log-probs and the statistic are
+    """
+
+    statistic: str | None = None
+    values: bool = False
+    detached: bool = False
+    temperature: float = 1.0
+
+
+class Said(NamedTuple):
+    """A policy's answer, [N] each, in fp32; None for what was not asked."""
+
+    logps_N: Tensor
+    statistic_N: Tensor | None = None
+    values_N: Tensor | None = None
+
 
 
 def _attend(plain, module, q, k, v, attention_mask, segments=None, **kwargs):
@@ -89,15 +113,15 @@ def install(model: nn.Module, layout: Layout | None = None) -> Choice:
 
 def _with_trees(plain):
     @functools.wraps(plain)  # generate() and Trainer read the signature
-    def forward(self, *args, tree: TreeBatch | None = None, collisions: bool = False, **kwargs):
+    def forward(self, *args, tree: TreeBatch | None = None, asked: Asked | None = None, **kwargs):
         if tree is None:
             return self.accord_plain_forward(*args, **kwargs)
         choice = choose_for(tree.trees, self.config, self.accord_choice)
         _say(self, choice)
         if gives_rewards(self):
             return rewards(self, tree, choice.layout)
-        found = LAYOUTS[choice.layout](self, tree, collisions)
-        return tuple(found) if collisions else found.logps_N
+        said = LAYOUTS[choice.layout](self, tree, asked or Asked())
+        return said.logps_N if asked is None else tuple(said)
 
     return forward
 
@@ -111,46 +135,54 @@ def _say(model, choice: Choice) -> None:
         log.log(level, "prompts are laid out as %r%s", choice.layout.value, why)
 
 
-def _tree(self, batch: TreeBatch, collisions: bool) -> TokenLogps:
-    return _head(self, hidden_states(self, batch), batch.source_N, batch.target_N, collisions)
+def _tree(self, batch: TreeBatch, asked: Asked) -> Said:
+    hidden_ND = token_states(self, batch, Layout.TREE)
+    values_N = self.accord_critic(self, batch, Layout.TREE, hidden_ND, asked.detached) if asked.values else None
+    return Said(*_head(self, hidden_ND, batch.target_N, asked), values_N)
 
 
-def _packed(self, batch: TreeBatch, collisions: bool) -> TokenLogps:
-    return _tree(self, pack(batch.trees, share=False).to(batch.input_ids_T.device), collisions)
+def _packed(self, batch: TreeBatch, asked: Asked) -> Said:
+    return _tree(self, unshared(batch), asked)
 
 
-def _padded(self, batch: TreeBatch, collisions: bool) -> TokenLogps:
+def _padded(self, batch: TreeBatch, asked: Asked) -> Said:
     """One row a completion through the model's own attention, and its own head: nothing of it is assumed."""
     padded = expand(batch)
     output = self.accord_plain_forward(
         input_ids=padded.input_ids_CL, attention_mask=padded.attention_mask_CL, use_cache=False
     )
-    logits_NV = output.logits.flatten(0, 1)[padded.source_N]
-    return token_logps(logits_NV, padded.target_N, collisions)
+    logits_NV = output.logits.flatten(0, 1)[padded.source_N] / asked.temperature
+    values_N = None
+    if asked.values:
+        hidden_ND = token_states(self, batch, Layout.PADDED)
+        values_N = self.accord_critic(self, batch, Layout.PADDED, hidden_ND, asked.detached)
+    return Said(*token_logps(logits_NV, padded.target_N, asked.statistic), values_N)
 
 
-LAYOUTS: dict[Layout, Callable[[nn.Module, TreeBatch, bool], TokenLogps]] = {
+LAYOUTS: dict[Layout, Callable[[Any, TreeBatch, Asked], Said]] = {
     Layout.TREE: _tree,
     Layout.PACKED: _packed,
     Layout.PADDED: _padded,
 }
 
 
-def _head(self, hidden_TD: Tensor, source_N: Tensor, target_N: Tensor, collisions: bool) -> TokenLogps:
+def _head(self, hidden_ND: Tensor, target_N: Tensor, asked: Asked) -> TokenLogps:
     """Log-probs of the targets: in our own backward for a plain linear head, else by recomputing chunks."""
-    hidden = hidden_TD[source_N]
     head, softcap = self.get_output_embeddings(), getattr(self.config, "final_logit_softcapping", None)
-    if type(head) is nn.Linear and softcap is None:
-        device = hidden.device.type
+    if type(head) is nn.Linear and softcap is None and (head.bias is None or asked.temperature == 1):
+        device = hidden_ND.device.type
+        if asked.temperature != 1:
+            hidden_ND = hidden_ND / asked.temperature  # a linear head's logits, divided
         if torch.is_autocast_enabled(device):  # the backward runs outside autocast: cast here, or it multiplies in fp32
-            hidden = hidden.to(torch.get_autocast_dtype(device))
-        return target_logps(hidden, head.weight, target_N, head.bias, collisions=collisions)
+            hidden_ND = hidden_ND.to(torch.get_autocast_dtype(device))
+        return target_logps(hidden_ND, head.weight, target_N, head.bias, statistic=asked.statistic)
 
     def piece(hidden, target):
         logits = head(hidden)
-        return token_logps(logits if softcap is None else softcap * torch.tanh(logits / softcap), target, collisions)
+        logits = logits if softcap is None else softcap * torch.tanh(logits / softcap)
+        return token_logps(logits / asked.temperature, target, asked.statistic)
 
-    pieces = zip(*(x.split(chunk_size(self.config.vocab_size)) for x in (hidden, target_N)), strict=True)
+    pieces = zip(*(x.split(chunk_size(self.config.vocab_size)) for x in (hidden_ND, target_N)), strict=True)
     parts = [checkpoint(piece, *each, use_reentrant=False) for each in pieces]
     logps_N = torch.cat([part.logps_N for part in parts])
-    return TokenLogps(logps_N, torch.cat([part.collisions_N for part in parts]) if collisions else None)
+    return TokenLogps(logps_N, torch.cat([part.statistic_N for part in parts]) if asked.statistic else None)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from accord.policy.backbone import hidden_states
+from accord.policy.backbone import hidden_states, padded_states
 from accord.policy.gate import Layout
-from accord.tree import PromptTree, TreeBatch, expand, pack
+from accord.tree import PromptTree, TreeBatch, pack
 
 
 def gives_rewards(model: Any) -> bool:
@@ -48,11 +48,8 @@ def _packed(model, batch: TreeBatch) -> Tensor:
 
 
 def _padded(model, batch: TreeBatch) -> Tensor:
-    padded = expand(batch)
-    backbone = getattr(model, model.base_model_prefix)
-    output = backbone(input_ids=padded.input_ids_CL, attention_mask=padded.attention_mask_CL, use_cache=False)
     last_C = torch.cat([_last_tokens(model, [row]) for row in _rows(batch)])
-    return output.last_hidden_state[torch.arange(len(last_C)), last_C]
+    return padded_states(model, batch)[torch.arange(len(last_C)), last_C]
 
 
 def _rows(batch: TreeBatch) -> list[PromptTree]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from accord.policy.forward import LAYOUTS, causal_lm
+from accord.policy.forward import LAYOUTS, Asked, causal_lm
 from accord.policy.gate import Choice, Layout, window
 from accord.policy.rewards import gives_rewards, last_hidden_states
 from accord.tree import PromptTree, TreeBatch, pack
@@ -58,7 +58,7 @@ def _answer(inner: nn.Module, batch: TreeBatch, layout: Layout) -> Tensor:
     """Log-probs; of a reward model the hidden states before its heads, which may be fresh, and say nothing yet."""
     if gives_rewards(inner):
         return last_hidden_states(inner, batch, layout)
-    return LAYOUTS[layout](inner, batch, False).logps_N
+    return LAYOUTS[layout](inner, batch, Asked()).logps_N
 
 
 def probe(trees: Sequence[PromptTree], width: int | None = None) -> list[PromptTree]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from accord.policy.forward import Asked
 from accord.policy.reference import key
 from accord.trainers.examples import Example, Merged
 from accord.tree import PromptTree, TreeBatch, pack
@@ -84,8 +85,8 @@ class Read(NamedTuple):
 def read_logps(model: nn.Module, group: Sequence[Merged], wanted: Wanted) -> Read:
     """A policy's summed log-probs of each example's completions."""
     batch, leaves_EK = _packed(model, group)
-    found = model(tree=batch, collisions=True) if wanted.alignment else (model(tree=batch), None)
-    logps_N, collisions_N = found
+    asked = Asked(statistic="collision" if wanted.alignment else None)
+    logps_N, collisions_N, _ = model(tree=batch, asked=asked)
     outputs_EK, alignment_EK = batch.sum_by_completion(logps_N)[leaves_EK], None
     if wanted.tail != 1:
         begun_EK = _beginnings(logps_N, group, leaves_EK)

@@ -1,5 +1,6 @@
 """Log-probabilities of target tokens without the [tokens, vocabulary] table of logits."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,21 +12,31 @@ LOGITS = 2**26
 ROWS = 16
 
 
+#: What else can be known of each token's distribution: log p [N, V] -> [N].
+#:
+#:     collision   log Σ p², how sure the head is of itself
+#:     entropy     −Σ p·log p, in nats
+STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
+    "collision": lambda logp_NV: (2 * logp_NV).logsumexp(-1),
+    "entropy": lambda logp_NV: -(logp_NV.exp() * logp_NV).sum(-1),
+}
+
+
 class TokenLogps(NamedTuple):
     """What a head says of N tokens, in fp32.
 
-    logps_N       log p(target), with gradient
-    collisions_N  log Σ_v p(v)², how sure the head is of itself, without gradient; None where it was not asked for
+    logps_N      log p(target), with gradient
+    statistic_N  one of `STATISTICS`, without gradient; None where none was asked for
     """
 
     logps_N: Tensor
-    collisions_N: Tensor | None
+    statistic_N: Tensor | None
 
 
-def token_logps(logits_NV: Tensor, target_N: Tensor, collisions: bool) -> TokenLogps:
+def token_logps(logits_NV: Tensor, target_N: Tensor, statistic: str | None = None) -> TokenLogps:
     """From logits that exist at once."""
     normal_NV = logits_NV.float().log_softmax(-1)
-    found = (2 * normal_NV.detach()).logsumexp(-1) if collisions else None
+    found = STATISTICS[statistic](normal_NV.detach()) if statistic else None
     return TokenLogps(normal_NV.gather(1, target_N[:, None])[:, 0], found)
 
 
@@ -36,7 +47,7 @@ def target_logps(
     bias_V: Tensor | None = None,
     *,
     chunk: int | None = None,
-    collisions: bool = False,
+    statistic: str | None = None,
 ) -> TokenLogps:
     r"""log softmax(h Wᵀ + b)[target] for each of N tokens, in fp32.
 
@@ -50,10 +61,10 @@ def target_logps(
     hidden_ND   in the dtype that the product shall have (autocast does not reach into this function)
     weight_VD   the output embedding; cast to hidden's dtype where they differ. Its gradient is summed in fp32
     chunk       tokens at a time; None for as many as `LOGITS` allows
-    collisions  whether log Σ p² is wanted too
+    statistic   which of `STATISTICS` is wanted too
     """
     chunk = chunk or chunk_size(len(weight_VD))
-    return TokenLogps(*_TargetLogps.apply(hidden_ND, weight_VD, bias_V, target_N, chunk, collisions))
+    return TokenLogps(*_TargetLogps.apply(hidden_ND, weight_VD, bias_V, target_N, chunk, statistic))
 
 
 def chunk_size(vocabulary: int) -> int:
@@ -63,22 +74,22 @@ def chunk_size(vocabulary: int) -> int:
 
 class _TargetLogps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, weight, bias, target, chunk, collisions):
+    def forward(ctx, hidden, weight, bias, target, chunk, statistic):
         w = weight.to(hidden.dtype)
         logps = hidden.new_empty(len(hidden), dtype=torch.float32)
-        squares = torch.empty_like(logps) if collisions else None
+        others = torch.empty_like(logps) if statistic else None
         for here in _chunks(len(hidden), chunk):
             logits = _logits(hidden[here], w, bias)
             for rows in _chunks(len(logits), ROWS if logits.device.type == "cpu" else chunk):
-                found = token_logps(logits[rows], target[here][rows], collisions)
+                found = token_logps(logits[rows], target[here][rows], statistic)
                 logps[here][rows] = found.logps_N
-                if squares is not None and found.collisions_N is not None:
-                    squares[here][rows] = found.collisions_N
+                if others is not None and found.statistic_N is not None:
+                    others[here][rows] = found.statistic_N
         ctx.save_for_backward(hidden, weight, bias, target, w)
         ctx.chunk = chunk
-        if squares is not None:
-            ctx.mark_non_differentiable(squares)
-        return logps, squares
+        if others is not None:
+            ctx.mark_non_differentiable(others)
+        return logps, others
 
     @staticmethod
     def backward(ctx, grad, _):
