@@ -1,5 +1,7 @@
 """What the sampler says is what the model would have said, however it was batched."""
 
+import copy
+
 import pytest
 import torch
 from transformers import set_seed
@@ -56,6 +58,35 @@ def test_a_seed_gives_the_same_samples_whatever_the_batching(sampler):
     assert len({tuple(s.tokens) for s in reference}) == 20  # no two samples share their randomness
     other = ordered(sampler.sample(PROMPTS, **settings | {"seed": 12}))
     assert all(a.tokens != b.tokens for a, b in zip(reference, other, strict=True))
+
+
+def test_prompts_are_drawn_by_their_names(sampler):
+    """Two processes that share the prompts out, and name them as one would, draw what it would."""
+    settings = {"n": 2, "max_new_tokens": 20, "seed": 3}
+    together = {(s.prompt, s.sample): s.tokens for s in sampler.sample(PROMPTS, **settings)}
+    for shared in ([0, 2], [3, 1]):
+        for s in sampler.sample([PROMPTS[i] for i in shared], names=shared, **settings):
+            assert s.tokens == together[shared[s.prompt], s.sample]
+    with pytest.raises(ValueError, match="3 names for 4 prompts"):
+        list(sampler.sample(PROMPTS, names=[1, 2, 3]))
+
+
+@pytest.mark.parametrize("in_slots", [True, False])
+def test_it_computes_in_another_precision_and_gives_the_weights_back(sampler, in_slots, monkeypatch):
+    if not in_slots:
+        monkeypatch.setattr("accord.rollout.sample.why_not_slots", lambda model, tokens: "the test says so")
+    model = sampler.model.train()
+    own = {name: weight.data_ptr() for name, weight in model.named_parameters()}
+    cast = copy.deepcopy(model)
+    for weight in cast.parameters():  # not the rotary frequencies: what is loaded in bfloat16 keeps them in float32
+        weight.data = weight.data.bfloat16()
+    expected = ordered(Sampler(cast, sampler.tokenizer).sample(PROMPTS, n=2, max_new_tokens=20, seed=1))
+    found = []
+    for s in sampler.sample(PROMPTS, n=2, max_new_tokens=20, seed=1, dtype=torch.bfloat16):
+        assert {name: weight.data_ptr() for name, weight in model.named_parameters()} == own
+        assert model.dtype == torch.float32
+        found.append(s)
+    assert [(s.tokens, s.logps) for s in ordered(found)] == [(s.tokens, s.logps) for s in expected]
 
 
 def test_samples_end_at_an_end_token_or_are_cut(sampler):

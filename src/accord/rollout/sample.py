@@ -15,6 +15,7 @@ from accord.policy.gate import window
 from accord.rollout.choice import Decoding, position_keys, sample_key
 from accord.rollout.fallback import generate
 from accord.rollout.gate import why_not_slots
+from accord.rollout.precision import Cast
 from accord.rollout.slots import Slots, decode, prefill
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,8 @@ class Sampler:
         top_k: int = 0,
         min_p: float = 0.0,
         seed: int = 0,
+        names: Sequence[int] | None = None,
+        dtype: torch.dtype | None = None,
         max_rows: int = 128,
         prefill_tokens: int = 2048,
         progress: Callable[[int], Any] | None = None,
@@ -105,8 +108,12 @@ class Sampler:
 
         temperature, top_p, top_k, min_p   see `Decoding`; temperature 0 is greedy, the same as `generate`
         seed            the same seed gives the same completions whatever the batching: a draw is a function of (seed,
-                        prompt's index, sample's index, position) and of the logits. These differ by rounding between
+                        prompt's name, sample's index, position) and of the logits. These differ by rounding between
                         two ways of batching, which in float32 changes about one token in 10⁵
+        names           what each prompt is called in its draws (None: its index): processes that share prompts out
+                        draw what one process would if they name them as it does
+        dtype           precision to compute in, from a copy of the weights made when the first sample is asked for
+                        (None: the model's own, without a copy)
         max_rows        most completions in flight; memory for their keys and values grows with it, and so does speed
         prefill_tokens  most prompt tokens computed at once
         progress        called with the number of new tokens, at every completion's end
@@ -117,16 +124,20 @@ class Sampler:
         decoding = Decoding(temperature, top_k, top_p, min_p)
         if n < 1 or max_new_tokens < 1 or max_rows < 1:
             raise ValueError("n, max_new_tokens and max_rows must be 1 or more")
+        if names is not None and len(names) != len(prompts):
+            raise ValueError(f"{len(names)} names for {len(prompts)} prompts: give one each")
         prefixes = [_Prefix(i, self.prompt_ids(prompt)) for i, prompt in enumerate(prompts)]
         # Longest first: rows in flight are then of similar length, and what they must look at shrinks.
         prefixes.sort(key=lambda prefix: -len(prefix.tokens))
-        rows = [_Row(p, s, sample_key(seed, p.prompt, s)) for p in prefixes for s in range(n)]
+        name = range(len(prefixes)) if names is None else names
+        rows = [_Row(p, s, sample_key(seed, name[p.prompt], s)) for p in prefixes for s in range(n)]
         if not rows:
             return
+        cast = Cast(self.model, dtype)
         if self._slots_fit(prefixes[0].tokens, max_new_tokens):
-            ended = self._in_slots(deque(rows), decoding, max_new_tokens, max_rows, prefill_tokens)
+            ended = self._in_slots(deque(rows), decoding, max_new_tokens, max_rows, prefill_tokens, cast)
         else:
-            ended = self._generated(rows, decoding, max_new_tokens, max_rows)
+            ended = self._generated(rows, decoding, max_new_tokens, max_rows, cast)
         for row in ended:
             if progress is not None:
                 progress(len(row.tokens))
@@ -179,12 +190,13 @@ class Sampler:
         return not reason
 
     def _in_slots(
-        self, waiting: deque[_Row], decoding: Decoding, length: int, max_rows: int, prefill_tokens: int
+        self, waiting: deque[_Row], decoding: Decoding, length: int, max_rows: int, prefill_tokens: int, cast: Cast
     ) -> Iterator[_Row]:
         slots, live = Slots(min(max_rows, len(waiting))), list[_Row]()
         while waiting or live:
-            self._admit(slots, live, waiting, prefill_tokens)
-            self._step(slots, live, decoding)
+            with cast.lent():
+                self._admit(slots, live, waiting, prefill_tokens)
+                self._step(slots, live, decoding)
             for i in reversed(range(len(live))):
                 if self._ended(row := live[i], length):
                     last = live.pop()
@@ -233,10 +245,13 @@ class Sampler:
             row.tokens.append(token)
             row.logps.append(logp)
 
-    def _generated(self, rows: list[_Row], decoding: Decoding, length: int, max_rows: int) -> Iterator[_Row]:
+    def _generated(
+        self, rows: list[_Row], decoding: Decoding, length: int, max_rows: int, cast: Cast
+    ) -> Iterator[_Row]:
         for batch in (rows[i : i + max_rows] for i in range(0, len(rows), max_rows)):
             prompts, keys = [row.prefix.tokens for row in batch], [row.key for row in batch]
-            completions = generate(self.model, prompts, keys, decoding, length, self.ends)
+            with cast.lent():
+                completions = generate(self.model, prompts, keys, decoding, length, self.ends)
             for row, completion in zip(batch, completions, strict=True):
                 row.tokens, row.logps = completion
                 yield row
