@@ -10,7 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from accord.losses import advantages, policy_gradient
-from accord.losses.policy_gradient import LEVELS, WEIGHTS, token_weights
+from accord.losses.policy_gradient import LEVELS, WEIGHTS, Surrogate, surrogate, token_weights
 
 LENGTHS = torch.tensor([3, 1, 5, 2])
 LONGEST = 6
@@ -243,6 +243,8 @@ SETTINGS = [
     {"epsilon_low": 0.1, "epsilon_high": 0.28, "delta": 1.5, "beta": 0.1},
     {"level": "sequence", "epsilon_low": 3e-4, "epsilon_high": 4e-4, "beta": 0.1},
     {"counted": torch.tensor([1, 0, 1, 1, 0, 1])},
+    {"beta": 0.1, "corrected": True},
+    {"level": "sequence", "beta": 0.1, "corrected": True},
 ]
 
 
@@ -252,31 +254,38 @@ SETTINGS = [
 def test_trls_grpo(loss_type, options, dtype):
     trl = pytest.importorskip("trl", reason="TRL is an extra: pip install 'accord[trl]'")
     case, setting = Case(dtype), {"level": "token", "epsilon_low": 0.2, "epsilon_high": 0.2, "beta": 0.0} | options
-    level, beta, counted = (setting.pop(name, None) for name in ("level", "beta", "counted"))
+    counted = setting.pop("counted", None)
+    settings = Surrogate(loss_type=loss_type, **{"corrected": False} | setting)
     clip = {name: setting[name] for name in ("epsilon_low", "epsilon_high")}
     seen = {}
 
     def mine(new):
-        at, gains = LEVELS[level], case.gains.repeat_interleave(case.lengths)
+        gains = case.gains.repeat_interleave(case.lengths)
         logps, old, reference = map(case.tokens, (new, case.old, case.reference))
-        ours, theirs = at(logps, case.lengths), at(old, case.lengths)
-        seen["mine"] = policy_gradient.diagnostics(ours, theirs, gains, **clip)
-        losses = policy_gradient.ppo(ours, theirs, gains, **setting) + beta * advantages.k3(logps, reference)
+        losses, seen["mine"] = surrogate(settings, logps, old, gains, case.lengths, reference)
         weights = token_weights(loss_type, case.lengths, max_length=WIDTH + 2, counted_C=counted)
         return (weights * losses).sum()
 
     def theirs(new):
         mask = case.mask if counted is None else case.mask * counted[:, None]
-        args = SimpleNamespace(delta=setting.get("delta"), use_bias_correction_kl=False, steps_per_generation=1)
+        args = SimpleNamespace(
+            delta=setting.get("delta"), use_bias_correction_kl=settings.corrected, steps_per_generation=1
+        )
         it = trainer(
-            trl.GRPOTrainer, new, loss_type=loss_type, importance_sampling_level=level, beta=beta, args=args, **clip
+            trl.GRPOTrainer,
+            new,
+            loss_type=loss_type,
+            importance_sampling_level=settings.level,
+            beta=settings.beta,
+            args=args,
+            **clip,
         )
         loss = trl.GRPOTrainer._compute_loss(it, None, inputs(case, mask))
         seen["theirs"] = it._metrics["train"]
         return loss
 
     same(case, mine, theirs)
-    if level == "token" and counted is None:
+    if settings.level == "token" and counted is None:
         for side in ("low", "high"):
             expected = seen["theirs"][f"clip_ratio/{side}_mean"][0]
             assert 0 < expected == pytest.approx(getattr(seen["mine"], side).mean().item())

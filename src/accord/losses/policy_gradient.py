@@ -5,10 +5,8 @@ shape, mostly N, the tokens of all completions one after the other (see `advanta
 
     (weights_N · losses_N).sum()        weights_N = token_weights(loss_type, lengths_C of the whole batch, …)
 
-which is the same in whatever parts it is summed. What a ratio compares, a token or a completion, is chosen before:
-
-    level = LEVELS[importance_sampling_level]
-    losses_N = ppo(level(logps_N, lengths_C), level(old_logps_N, lengths_C), advantages_N)
+which is the same in whatever parts it is summed. `surrogate` puts PPO's, RLOO's and GRPO's losses together out of
+these: they are its settings.
 """
 
 from collections.abc import Callable
@@ -17,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from accord.losses.advantages import k2
+from accord.losses.advantages import KL_ESTIMATORS, k2
 from accord.losses.divergence import LARGEST_EXPONENT
 
 
@@ -128,8 +126,19 @@ LEVELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+class Share(NamedTuple):
+    """How a completion enters a batch's loss: Σ inside·ℓ over all tokens of the batch / Σ units over its completions.
+
+    inside  what each of its tokens' losses is multiplied by, [C]
+    units   what it adds to the number that the sum is divided by, [C]
+    """
+
+    inside: Tensor
+    units: Tensor
+
+
 def token_weights(loss_type: str, lengths_C: Tensor, *, max_length: int, counted_C: Tensor | None = None) -> Tensor:
-    """What each token's loss counts in the whole batch's loss, [N].
+    """What each token's loss counts in the whole batch's loss, [N]: the `WEIGHTS` put together.
 
     loss_type    one of `WEIGHTS`
     lengths_C    of the whole optimizer batch, on all ranks
@@ -137,13 +146,12 @@ def token_weights(loss_type: str, lengths_C: Tensor, *, max_length: int, counted
     counted_C    0 for completions that shall not count, 1 for others (TRL's `mask_truncated_completions`). Their tokens
                  are none of the batch's, but they remain among its completions
     """
-    counted_C = torch.ones_like(lengths_C) if counted_C is None else counted_C.to(lengths_C)
-    tokens = (lengths_C * counted_C).sum().clamp(min=1)
-    weights_C = counted_C / WEIGHTS[loss_type](lengths_C, tokens, max_length)
-    return weights_C.repeat_interleave(lengths_C)
+    counted_C = torch.ones_like(lengths_C) if counted_C is None else counted_C
+    inside_C, units_C = WEIGHTS[loss_type](lengths_C, counted_C.float(), max_length)
+    return (inside_C / units_C.sum().clamp(min=1)).repeat_interleave(lengths_C)
 
 
-#: By TRL's `loss_type`, what a token's loss is divided by: (lengths_C, tokens that count, max_length) -> [C] or one.
+#: By TRL's `loss_type`: (lengths_C, counted_C, max_length) -> how each completion enters the batch's loss.
 #:
 #:     grpo         mean over a completion's tokens, then over completions (Shao et al. 2024, arXiv:2402.03300, eq. 3);
 #:                  a token of a long answer counts less
@@ -152,13 +160,58 @@ def token_weights(loss_type: str, lengths_C: Tensor, *, max_length: int, counted
 #:     dr_grpo      sum over tokens / (completions · max_length): no length is favoured (Liu et al. 2025,
 #:                  arXiv:2503.20783)
 #:     luspo        sum over a completion's tokens, then the mean over completions: REINFORCE's own
-WEIGHTS: dict[str, Callable[[Tensor, Tensor, int], Tensor | int]] = {
-    "grpo": lambda lengths_C, tokens, max_length: len(lengths_C) * lengths_C,
-    "bnpo": lambda lengths_C, tokens, max_length: tokens,
-    "dapo": lambda lengths_C, tokens, max_length: tokens,
-    "dr_grpo": lambda lengths_C, tokens, max_length: len(lengths_C) * max_length,
-    "luspo": lambda lengths_C, tokens, max_length: len(lengths_C),
+WEIGHTS: dict[str, Callable[[Tensor, Tensor, int], Share]] = {
+    "grpo": lambda lengths, counted, most: Share(counted / lengths, torch.ones_like(counted)),
+    "bnpo": lambda lengths, counted, most: Share(counted, counted * lengths),
+    "dapo": lambda lengths, counted, most: Share(counted, counted * lengths),
+    "dr_grpo": lambda lengths, counted, most: Share(counted, torch.full_like(counted, most)),
+    "luspo": lambda lengths, counted, most: Share(counted, torch.ones_like(counted)),
 }
+
+
+class Surrogate(NamedTuple):
+    """What a policy minimises, chosen before the loop; names are TRL's.
+
+    level           one of `LEVELS`: what a ratio is of
+    loss_type       one of `WEIGHTS`: how tokens make a batch's loss
+    epsilon_low, epsilon_high, delta    see `ppo`
+    beta            of a KL penalty in the loss (0: none; RLOO and PPO have theirs in the reward)
+    kl_estimator    one of `KL_ESTIMATORS`, for that penalty
+    corrected       whether it is multiplied by the ratio π/π_old: then the gradient of k3 is that of KL(π‖π_ref), token
+                    by token, instead of the other direction's (TRL's `use_bias_correction_kl`)
+    vf_coef         what the value loss counts beside the policy's
+    cliprange_value see `value`
+    """
+
+    level: str = "token"
+    loss_type: str = "dapo"
+    epsilon_low: float = 0.2
+    epsilon_high: float | None = None
+    delta: float | None = None
+    beta: float = 0.0
+    kl_estimator: str = "k3"
+    corrected: bool = True
+    vf_coef: float = 0.0
+    cliprange_value: float | None = 0.2
+
+
+def surrogate(
+    settings: Surrogate,
+    logps_N: Tensor,
+    old_logps_N: Tensor,
+    advantages_N: Tensor,
+    lengths_C: Tensor,
+    reference_logps_N: Tensor | None = None,
+) -> tuple[Tensor, Diagnostics]:
+    """[N] losses of the policy, and how far it has moved. `reference_logps_N` is needed with a `beta`."""
+    level = LEVELS[settings.level]
+    ours_N, olds_N = level(logps_N, lengths_C), level(old_logps_N, lengths_C)
+    clip = {"epsilon_low": settings.epsilon_low, "epsilon_high": settings.epsilon_high}
+    losses_N = ppo(ours_N, olds_N, advantages_N, delta=settings.delta, **clip)  # type: ignore[arg-type]
+    if settings.beta and reference_logps_N is not None:
+        kl_N = KL_ESTIMATORS[settings.kl_estimator](logps_N, reference_logps_N)
+        losses_N = losses_N + settings.beta * (kl_N * _ratio(ours_N, olds_N) if settings.corrected else kl_N)
+    return losses_N, diagnostics(ours_N, olds_N, advantages_N, **clip)  # type: ignore[arg-type]
 
 
 def _ratio(logps: Tensor, old_logps: Tensor) -> Tensor:
