@@ -2,17 +2,15 @@
 against people's votes."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from accord.cli.bars import bars
 from accord.cli.held_out import Asked, held_out_rows, questions
 from accord.cli.which_run import which_run
 from accord.evaluation import JUDGES, Judge, by_score
@@ -76,7 +74,7 @@ def command(
     from accord.cli.measure_rewards import evaluate_rewards
 
     console = Console(stderr=True, highlight=False)
-    with _bars(console) as track:
+    with bars(console) as track:
         measured = (evaluate_rewards if rewards else evaluate)(opened, asked, track)
     decoding = {} if rewards else asked.decoding
     record(opened, measured, settings={**decoding, "data": data or "the run's test split"})
@@ -94,18 +92,6 @@ def named_judge(name: str | None) -> Judge | None:
     if name is not None and name not in NAMED:
         raise AccordError(f"--judge {name}: the judges are {', '.join(NAMED)}")
     return NAMED[name] if name else None
-
-
-@contextmanager
-def _bars(console: Console) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-
-        def track(title: str, total: int) -> Callable[[int], None]:
-            task = progress.add_task(title, total=total)
-            return lambda done: progress.update(task, completed=done)
-
-        yield track
 
 
 def tell(run: Run, report: Path) -> None:

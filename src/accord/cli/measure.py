@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from accord.cli.bars import Track
 from accord.cli.held_out import Asked, prompt_id
 from accord.evaluation import (
     histogram,
@@ -31,8 +32,6 @@ COMPLETIONS = {"preference": ("chosen", "rejected"), "unpaired": ("completion",)
 
 #: How a run's model is loaded, where it is no policy.
 LOADERS: dict[str, Callable[..., Policy]] = {"reward": load_reward_model}
-#: (title, total) → what to call with the number that is done
-Track = Callable[[str, int], Callable[[int], None]]
 
 
 class Measured(NamedTuple):
@@ -146,15 +145,27 @@ def record(run: Run, measured: Measured, settings: Mapping[str, Any]) -> None:
 
 def trained(run: Run) -> Policy:
     """The model that the run ended with, on the GPU if there is one."""
-    config = run.config()
     load = LOADERS.get(str(run.info.get("method")), load_policy)
-    policy = load(
-        run.path,
-        dtype=config.get("dtype", "float32"),
-        trust_remote_code=bool(config.get("trust_remote_code")),
-        load_in_4bit=bool(config.get("load_in_4bit")),
-        load_in_8bit=bool(config.get("load_in_8bit")),
-    )
+    return settled(load(run.path, **as_loaded(run)), run)
+
+
+def untrained(run: Run) -> Policy:
+    """The model that the run began with, loaded anew, on the GPU if there is one."""
+    config = run.config()
+    start = {"adapter": config.get("adapter_name_or_path"), "revision": config.get("model_revision")}
+    return settled(load_policy(str(run.info["base_model"]), **start, **as_loaded(run)), run)
+
+
+def as_loaded(run: Run) -> dict[str, Any]:
+    """What the run says of how its models are loaded: precision, trust."""
+    config = run.config()
+    flags = ("trust_remote_code", "load_in_4bit", "load_in_8bit")
+    return {"dtype": config.get("dtype", "float32"), **{flag: bool(config.get(flag)) for flag in flags}}
+
+
+def settled(policy: Policy, run: Run) -> Policy:
+    """The same where it is to work: on the GPU if there is one (a quantised model is there already)."""
+    config = run.config()
     if torch.cuda.is_available() and not (config.get("load_in_4bit") or config.get("load_in_8bit")):
         on_gpu(policy.model)
     return policy
@@ -163,20 +174,12 @@ def trained(run: Run) -> Policy:
 @contextmanager
 def base_of(policy: Policy, run: Run) -> Iterator[Any]:
     """The model as it was before training: with the adapter off, or loaded anew."""
-    config = run.config()
     model: Any = policy.model
-    if config.get("use_peft") and hasattr(model, "disable_adapter"):
+    if run.config().get("use_peft") and hasattr(model, "disable_adapter"):
         with model.disable_adapter():
             yield model
         return
-    base = load_policy(
-        str(run.info["base_model"]),
-        dtype=config.get("dtype", "float32"),
-        adapter=config.get("adapter_name_or_path"),
-        revision=config.get("model_revision"),
-        trust_remote_code=bool(config.get("trust_remote_code")),
-    )
-    yield on_gpu(base.model) if model.device.type == "cuda" else base.model
+    yield untrained(run).model
 
 
 def on_gpu(model: Any) -> Any:
