@@ -73,6 +73,20 @@ class _Row:
         return len(self.prefix.tokens) + len(self.tokens) - 1
 
 
+def prompt_ids(tokenizer: Any, prompt: Question) -> list[int]:
+    """A prompt's token ids; messages end with the template's opening of an answer. ValueError if there are none."""
+    if isinstance(prompt, str):
+        ids = tokenizer(prompt)["input_ids"]
+    elif prompt and isinstance(prompt[0], int):
+        ids = prompt
+    else:
+        messages = [{"role": m.role, "content": m.content} if isinstance(m, Message) else m for m in prompt]
+        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+    if not ids:
+        raise ValueError("a prompt has no tokens: give at least one (a BOS token will do)")
+    return list(ids)
+
+
 class Sampler:
     """Samples completions with `model`, whose weights may be trained on between two calls.
 
@@ -164,19 +178,8 @@ class Sampler:
             shown = text
 
     def prompt_ids(self, prompt: Question) -> list[int]:
-        """A prompt's token ids; messages end with the template's opening of an answer. ValueError if there are none."""
-        if isinstance(prompt, str):
-            ids = self.tokenizer(prompt)["input_ids"]
-        elif prompt and isinstance(prompt[0], int):
-            ids = prompt
-        else:
-            messages = [{"role": m.role, "content": m.content} if isinstance(m, Message) else m for m in prompt]
-            ids = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)[
-                "input_ids"
-            ]
-        if not ids:
-            raise ValueError("a prompt has no tokens: give at least one (a BOS token will do)")
-        return list(ids)
+        """See the function `prompt_ids`."""
+        return prompt_ids(self.tokenizer, prompt)
 
     def _slots_fit(self, longest: list[int], new: int) -> bool:
         if self._why_not is None:
