@@ -1,10 +1,7 @@
 """Sources of rewards: what each gives, what it refuses and by which name, and a judge behind a real HTTP server."""
 
-import json
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -16,6 +13,7 @@ from accord.policy.reward_model import reward_rows
 from accord.rollout.judge import Judge
 from accord.rollout.rewards import Function, Mixture, RewardModel, Rewards
 from conftest import make_tiny_llama
+from openai_server import start, stop
 
 PROMPTS, COMPLETIONS = ["one", "two"], ["a", "bbb"]
 
@@ -177,55 +175,25 @@ def test_mixtures_that_are_none():
 # Judges
 
 
-class Server(ThreadingHTTPServer):
-    """An OpenAI-compatible server whose model is `answer`: question -> (status, text), after `delay` seconds."""
-
-    def __init__(self, answer, delay=0.0):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer, self.delay, self.asked = answer, delay, []
-        self.lock = threading.Lock()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.asked.append((self.path, self.headers.get("Authorization"), body))
-            status, text = self.server.answer(body["messages"][-1]["content"])
-        time.sleep(self.server.delay)
-        said = {"choices": [{"message": {"role": "assistant", "content": text}}]} if status == 200 else {"error": text}
-        data = json.dumps(said).encode()
-        try:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-        except ConnectionError:
-            pass  # who asked has given up waiting
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def serve(monkeypatch):
+    """A server whose model is `answer`: question -> (status, text)."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     servers = []
 
-    def start(answer, **options):
-        servers.append(Server(answer, **options))
-        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
+    def begin(answer, **options):
+        def said(path, body):
+            status, text = answer(body["messages"][-1]["content"])
+            message = {"role": "assistant", "content": text}
+            return status, {"choices": [{"message": message}]} if status == 200 else {"error": text}
+
+        servers.append(start(said, **options))
         return servers[-1]
 
-    yield start
+    yield begin
     for server in servers:
-        server.shutdown()
-        server.server_close()
+        stop(server)
 
 
 def counts_letters(question):
@@ -310,8 +278,7 @@ def test_judge_waits_no_longer_than_its_timeout(serve):
 def test_judge_that_is_not_there(serve):
     server = serve(counts_letters)
     url = server.url
-    server.shutdown()
-    server.server_close()
+    stop(server)
     with pytest.raises(AccordError, match=f"judge at {url} gave no score, asked 2 times: .*refused"):
         Judge(url, "m", retries=1, pause=0)(["q"], ["a"])
 
