@@ -179,8 +179,8 @@ def _train(story: Story, project: Path, folder: Path, seed: int) -> None:
 def _measure(story: Story, project: Path, folder: Path, seed: int) -> None:
     """`accord evaluate`: the held-out prompts are answered before and after, and compared by the taste itself."""
     from accord.cli.demo_votes import IN_WORDS, TASTE
-    from accord.cli.evaluate import NAMED
     from accord.cli.held_out import Asked, questions
+    from accord.cli.judging import NAMED
     from accord.cli.measure import evaluate, record
     from accord.runs import Run
 

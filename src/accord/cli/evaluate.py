@@ -12,19 +12,16 @@ from rich.table import Table
 
 from accord.cli.bars import bars
 from accord.cli.held_out import Asked, held_out_rows, questions
+from accord.cli.judging import NAMED, named_judge
+from accord.cli.terminal import show_remarks, show_table
 from accord.cli.which_run import which_run
-from accord.evaluation import JUDGES, Judge, by_score
 from accord.feedback import AccordError
-from accord.quality.tastes import TASTES
 from accord.report import write_report
 from accord.report.explain import explain
 from accord.report.facts import read_facts
 from accord.report.held_out import tables
 from accord.report.page import cards
 from accord.runs import Run
-
-#: By length, or by the taste of a simulated annotator.
-NAMED: dict[str, Judge] = JUDGES | {taste: by_score(score) for taste, score in TASTES.items()}
 
 
 def command(
@@ -87,13 +84,6 @@ def command(
         tell(opened, report)
 
 
-def named_judge(name: str | None) -> Judge | None:
-    """The judge of that name. Raises AccordError naming those that there are."""
-    if name is not None and name not in NAMED:
-        raise AccordError(f"--judge {name}: the judges are {', '.join(NAMED)}")
-    return NAMED[name] if name else None
-
-
 def tell(run: Run, report: Path) -> None:
     """The figures as a table, what they mean, and where the report is."""
     facts, console = read_facts(run.path), Console(highlight=False)
@@ -101,15 +91,8 @@ def tell(run: Run, report: Path) -> None:
     for card in cards(facts):
         headline.add_row(card.label, f"[bold]{card.value}[/bold]", card.interval, f"[dim]{escape(card.note)}[/dim]")
     console.print(headline)
-    for table in tables(facts):
-        title = table.title or "Held-out preferences"
-        grid = Table(title, *table.head, box=None, pad_edge=False, header_style="bold")
-        for row in table.rows:
-            grid.add_row(*row)
-        console.print()
-        console.print(grid)
     console.print()
-    for remark in explain(facts):
-        mark = {"warning": "[yellow]![/yellow]", "good": "[green]✓[/green]", "note": "[dim]·[/dim]"}[remark.tone]
-        console.print(f"{mark} {remark.title}")
+    for table in tables(facts):
+        show_table(console, table, table.title or "Held-out preferences")
+    show_remarks(console, explain(facts))
     console.print(f"\nReport: {report}", soft_wrap=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from accord.cli.bars import Track
 from accord.cli.held_out import Asked, prompt_id
+from accord.cli.run_models import base_of, trained
 from accord.evaluation import (
     histogram,
     kl_report,
@@ -22,16 +21,11 @@ from accord.evaluation import (
 )
 from accord.evaluation.models import answer, score_answers
 from accord.feedback import text_of, to_json
-from accord.policy.load import Policy, load_policy
-from accord.policy.reward_model import load_reward_model
 from accord.policy.score import score_rows
 from accord.runs import Run
 
 #: Which columns hold what is scored, by the form of the rows.
 COMPLETIONS = {"preference": ("chosen", "rejected"), "unpaired": ("completion",)}
-
-#: How a run's model is loaded, where it is no policy.
-LOADERS: dict[str, Callable[..., Policy]] = {"reward": load_reward_model}
 
 
 class Measured(NamedTuple):
@@ -141,47 +135,3 @@ def record(run: Run, measured: Measured, settings: Mapping[str, Any]) -> None:
     evaluation = {"at": at, **settings, "figures": sorted(measured.figures)}
     run.update_summary({**measured.figures, "evaluation": evaluation}, forget=last.get("figures", []))
     run.replace_samples([sample for sample in run.samples() if "before" not in sample] + measured.samples)
-
-
-def trained(run: Run) -> Policy:
-    """The model that the run ended with, on the GPU if there is one."""
-    load = LOADERS.get(str(run.info.get("method")), load_policy)
-    return settled(load(run.path, **as_loaded(run)), run)
-
-
-def untrained(run: Run) -> Policy:
-    """The model that the run began with, loaded anew, on the GPU if there is one."""
-    config = run.config()
-    start = {"adapter": config.get("adapter_name_or_path"), "revision": config.get("model_revision")}
-    return settled(load_policy(str(run.info["base_model"]), **start, **as_loaded(run)), run)
-
-
-def as_loaded(run: Run) -> dict[str, Any]:
-    """What the run says of how its models are loaded: precision, trust."""
-    config = run.config()
-    flags = ("trust_remote_code", "load_in_4bit", "load_in_8bit")
-    return {"dtype": config.get("dtype", "float32"), **{flag: bool(config.get(flag)) for flag in flags}}
-
-
-def settled(policy: Policy, run: Run) -> Policy:
-    """The same where it is to work: on the GPU if there is one (a quantised model is there already)."""
-    config = run.config()
-    if torch.cuda.is_available() and not (config.get("load_in_4bit") or config.get("load_in_8bit")):
-        on_gpu(policy.model)
-    return policy
-
-
-@contextmanager
-def base_of(policy: Policy, run: Run) -> Iterator[Any]:
-    """The model as it was before training: with the adapter off, or loaded anew."""
-    model: Any = policy.model
-    if run.config().get("use_peft") and hasattr(model, "disable_adapter"):
-        with model.disable_adapter():
-            yield model
-        return
-    yield untrained(run).model
-
-
-def on_gpu(model: Any) -> Any:
-    """The model, moved."""
-    return model.cuda()

@@ -7,8 +7,10 @@ import math
 import numpy as np
 import torch
 
+from accord.cli.bars import Track
 from accord.cli.held_out import Asked, prompt_id
-from accord.cli.measure import Measured, Track, trained
+from accord.cli.measure import Measured
+from accord.cli.run_models import trained
 from accord.evaluation import histogram, reward_report
 from accord.evaluation.interval import Floats
 from accord.feedback import from_json, text_of

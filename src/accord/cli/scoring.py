@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from accord.cli.answers import Answered, columns, plain
-from accord.cli.measure import on_gpu, trained
+from accord.cli.run_models import on_gpu, trained
 from accord.cli.which_run import which_run
 from accord.evaluation.interval import Floats
 from accord.feedback import AccordError

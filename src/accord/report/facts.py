@@ -94,12 +94,7 @@ class Facts:
 
     def estimate(self, name: str) -> Estimate | None:
         """A number of summary.json with the interval beside it."""
-        value = self.figure(name)
-        if value is None:
-            return None
-        bounds = self.summary.get(f"{name}_ci")
-        low, high = map(number, bounds) if isinstance(bounds, list) and len(bounds) == 2 else (None, None)
-        return Estimate(value, low, high)
+        return estimate(self.summary, name)
 
     def series(self, name: str) -> list[Point]:
         """A metric over the steps, without what was not finite."""
@@ -133,6 +128,16 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def estimate(figures: dict[str, Any], name: str) -> Estimate | None:
+    """A number with the interval beside it, NAME_ci."""
+    value = number(figures.get(name))
+    if value is None:
+        return None
+    bounds = figures.get(f"{name}_ci")
+    low, high = map(number, bounds) if isinstance(bounds, list) and len(bounds) == 2 else (None, None)
+    return Estimate(value, low, high)
 
 
 def points(records: Iterable[dict[str, Any]], name: str) -> list[Point]:

@@ -1,41 +1,20 @@
 """From a run folder to report.html: one file, no script, nothing fetched."""
 
-import os
-import re
-import tempfile
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
-
 from accord.report.charts import interval_bar
 from accord.report.curves import figures
+from accord.report.document import PAGES, cut, turns, write_page
 from accord.report.explain import explain
 from accord.report.facts import Facts, number, read_facts
 from accord.report.held_out import pictures, tables
-from accord.report.parts import bounds, bracketed
-from accord.report.words import count, duration, percent, short, visible
+from accord.report.parts import Card, bounds, bracketed
+from accord.report.words import count, duration, percent, short
 
-HERE = Path(__file__).parent
 SAMPLES_OPEN, SAMPLES_MOST = 6, 40
-LONGEST_TEXT = 6000  # characters of one answer
-
-PAGES = Environment(
-    loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
-
-
-class Card(NamedTuple):
-    """One big number."""
-
-    label: str
-    value: str
-    interval: str
-    note: str
-    bar: Markup | None = None
 
 
 class Sample(NamedTuple):
@@ -56,13 +35,7 @@ def write_report(run_path: Path | str) -> Path:
     Works for a run that ended anywhere. Raises ValueError where the folder is no run, or a record in it is damaged.
     """
     facts = read_facts(run_path)
-    target = facts.path / "report.html"
-    handle, beside = tempfile.mkstemp(dir=facts.path, prefix=".report.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(render(facts).encode("utf-8", "replace"))
-    os.chmod(beside, 0o644)
-    os.replace(beside, target)
-    return target
+    return write_page(facts.path / "report.html", render(facts))
 
 
 def render(facts: Facts) -> str:
@@ -70,7 +43,6 @@ def render(facts: Facts) -> str:
     samples = [_sample(record) for record in facts.compared[:SAMPLES_MOST]]
     return PAGES.get_template("page.html").render(
         facts=facts,
-        style=Markup((HERE / "style.css").read_text("utf-8")),
         lead=lead(facts),
         facts_line=facts_line(facts),
         cards=cards(facts),
@@ -85,14 +57,6 @@ def render(facts: Facts) -> str:
         options=sorted((key, _told(value)) for key, value in facts.config.items()),
         origins=origins(facts),
     )
-
-
-def commands(text: str) -> Markup:
-    """`text` with what stands between backticks set as code; everything is escaped first."""
-    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(visible(text)))))
-
-
-PAGES.filters |= {"visible": visible, "commands": commands}
 
 
 def lead(facts: Facts) -> str:
@@ -177,29 +141,17 @@ def _share(facts: Facts, name: str, label: str, note: str) -> Card | None:
 
 
 def _sample(record: dict[str, Any]) -> Sample:
-    before, after = (_turns(record[side])[-1][1] for side in ("before", "after"))
-    *earlier, (_, prompt) = _turns(record.get("prompt", ""))
+    before, after = (turns(record[side])[-1][1] for side in ("before", "after"))
+    *earlier, (_, prompt) = turns(record.get("prompt", ""))
     return Sample(
-        [(role, _cut(text)) for role, text in earlier],
-        _cut(prompt),
-        _cut(before),
-        _cut(after),
+        [(role, cut(text)) for role, text in earlier],
+        cut(prompt),
+        cut(before),
+        cut(after),
         len(before.split()),
         len(after.split()),
         number(record.get("verdict")),
     )
-
-
-def _turns(content: Any) -> list[tuple[str, str]]:
-    """(role, text) of each message; a text in its other form, a string, is one without a role."""
-    if not isinstance(content, list) or not content:
-        return [("", str(content))]
-    messages = [message if isinstance(message, dict) else {"content": message} for message in content]
-    return [(str(message.get("role", "")), str(message.get("content", ""))) for message in messages]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} … ({len(text):,} characters in all)"
 
 
 def _told(value: Any) -> str:

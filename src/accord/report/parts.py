@@ -9,6 +9,16 @@ from accord.report.facts import Estimate
 from accord.report.words import short
 
 
+class Card(NamedTuple):
+    """One big number."""
+
+    label: str
+    value: str
+    interval: str
+    note: str
+    bar: Markup | None = None
+
+
 class Table(NamedTuple):
     """`head` names the columns after the first, whose cells name the rows. `says` explains the whole, `notes` the rows
     one by one, if there are any. `title` is "" for the main one."""
