@@ -7,6 +7,7 @@ from accord.evaluation.interval import Interval
 from accord.evaluation.judges import JUDGES, Judge, by_score, in_both_orders
 from accord.evaluation.preferences import Figures, PreferenceReport, preference_report
 from accord.evaluation.rewards import RewardReport, reward_report
+from accord.evaluation.round_robin import Match, holm, round_robin, sign_flip
 from accord.evaluation.unpaired import UnpairedReport, unpaired_report
 
 __all__ = [
@@ -16,17 +17,21 @@ __all__ = [
     "Judge",
     "KLReport",
     "LengthReport",
+    "Match",
     "PreferenceReport",
     "RewardReport",
     "UnpairedReport",
     "WinRateReport",
     "by_score",
     "histogram",
+    "holm",
     "in_both_orders",
     "kl_report",
     "length_report",
     "preference_report",
     "reward_report",
+    "round_robin",
+    "sign_flip",
     "unpaired_report",
     "win_rate_report",
 ]

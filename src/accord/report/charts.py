@@ -12,6 +12,7 @@ from accord.report.words import short
 
 WIDTH, HEIGHT = 360, 196
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 24
+LONGEST_NAME = 18  # letters of a name in a chart
 MOST_POINTS = 200  # of a line; more are averaged
 
 
@@ -22,6 +23,15 @@ class Line(NamedTuple):
     tone: str
     points: list[Point]
     held_out: bool = False
+
+
+class Spot(NamedTuple):
+    """A thing with two figures, each with its interval."""
+
+    name: str
+    tone: str
+    x: Estimate
+    y: Estimate
 
 
 class Scale(NamedTuple):
@@ -90,6 +100,52 @@ def reliability_chart(said: Sequence[float], right: Sequence[float], share: Sequ
             f"<title>{told}</title></circle>"
         )
     return _svg(body, label)
+
+
+def spot_chart(spots: Sequence[Spot], label: str, up: Callable[[float], str], baseline: float | None = None) -> Markup:
+    """Named spots with a bar for each interval. `up` writes the ticks of the vertical axis."""
+    across = [bound for spot in spots for bound in spot.x if bound is not None]
+    high = [bound for spot in spots for bound in spot.y if bound is not None]
+    high += [] if baseline is None else [baseline]
+    x = Scale(*_widen(min(across), max(across), 0.06), LEFT, WIDTH - RIGHT)
+    y = Scale(*_widen(min(high), max(high), 0.08), HEIGHT - BOTTOM, TOP)
+    body = [_grid(x, y, up=up)]
+    if baseline is not None:
+        body.append(_line(x.start, y(baseline), x.end, y(baseline), "baseline"))
+    for spot in spots:
+        if spot.x.low is not None and spot.x.high is not None:
+            body.append(_line(x(spot.x.low), y(spot.y.value), x(spot.x.high), y(spot.y.value), f"bar {spot.tone}"))
+        if spot.y.low is not None and spot.y.high is not None:
+            body.append(_line(x(spot.x.value), y(spot.y.low), x(spot.x.value), y(spot.y.high), f"bar {spot.tone}"))
+    body += [_spot(spot, x, y, up) for spot in spots]
+    return _svg([*body, *_names(spots, x, y)], label)
+
+
+def _spot(spot: Spot, x: Scale, y: Scale, up: Callable[[float], str]) -> Markup:
+    return Markup('<circle class="mark {}" cx="{}" cy="{}" r="5"><title>{}: {} at {}</title></circle>').format(
+        spot.tone, _n(x(spot.x.value)), _n(y(spot.y.value)), spot.name, up(spot.y.value), short(spot.x.value)
+    )
+
+
+def _names(spots: Sequence[Spot], x: Scale, y: Scale) -> list[Markup]:
+    """A name beside each spot, away from the nearer edge, and lower where another name stands already."""
+    written: list[tuple[float, float, float]] = []  # left, right, height
+    labels = []
+    for spot in sorted(spots, key=lambda spot: y(spot.y.value)):
+        name = spot.name if len(spot.name) <= LONGEST_NAME else f"{spot.name[: LONGEST_NAME - 1]}…"
+        width, leftwards = 6.5 * len(name), x(spot.x.value) > (x.start + x.end) / 2
+        left = x(spot.x.value) - 9 - width if leftwards else x(spot.x.value) + 9
+        at = max(y(spot.y.value) - 7, TOP + 8)
+        while any(left < r and l < left + width and abs(at - h) < 12 for l, r, h in written):
+            at += 12
+        written.append((left, left + width, at))
+        anchor = left + width if leftwards else left
+        labels.append(
+            Markup('<text class="name {}" x="{}" y="{}" text-anchor="{}">{}</text>').format(
+                spot.tone, _n(anchor), _n(at), "end" if leftwards else "start", name
+            )
+        )
+    return labels
 
 
 def interval_bar(estimate: Estimate, label: str, mark: float = 0.5) -> Markup:
