@@ -22,6 +22,7 @@ COMMANDS = {
     "kto": "Train on thumbs up and down (Kahneman-Tversky Optimization).",
     "reward": "Train a reward model on preference pairs.",
     "evaluate": "Measure a trained model on what training did not see.",
+    "sample": "Sample a model's answers to prompts, here or from a server.",
     "score": "Score the answers in a file with a reward model.",
     "report": "Write a run's report.html again.",
     "chat": "Talk to a model in the terminal.",
