@@ -118,7 +118,6 @@ def test_a_bandits_advantage_is_reward_less_value():
 def test_gae_leaves_its_arguments_alone():
     rewards, values = torch.ones(3), torch.ones(3)
     advantages.gae(rewards, values, torch.tensor([3]), bootstrap_C=1.0)
-    advantages.penalised(torch.ones(1), rewards, 0.1, torch.tensor([3]))
     assert torch.equal(rewards, torch.ones(3))
     assert torch.equal(values, torch.ones(3))
 
@@ -198,14 +197,10 @@ def test_the_adaptive_coefficient_by_hand():
 
 
 def test_the_reward_stands_on_the_last_token():
-    kl, lengths = torch.tensor([1.0, 2.0, 3.0, -4.0]), torch.tensor([3, 1])
-    found = advantages.penalised(torch.tensor([10.0, 20.0]), kl, 0.1, lengths)
-    assert_close(found, torch.tensor([-0.1, -0.2, 9.7, 20.4]))
+    found = advantages.at_ends(torch.tensor([10.0, 20.0]), torch.tensor([3, 1]))
+    assert_close(found, torch.tensor([0.0, 0.0, 10.0, 20.0]))
 
 
-def test_the_penalised_return_is_rlhfs_objective():
-    """Without discount the first token's return is r − β·Σ kl, what RLOO takes for a completion's reward."""
-    rewards, kl = random(4), random(11, seed=1)
-    found = advantages.returns(advantages.penalised(rewards, kl, 0.3, LENGTHS), LENGTHS)
-    sums = torch.stack([each.sum() for each in kl.split(LENGTHS.tolist())])
-    assert_close(found[advantages.last_tokens(LENGTHS) - LENGTHS + 1], rewards - 0.3 * sums)
+def test_sums_by_hand():
+    found = advantages.sums(torch.tensor([1.0, 2.0, 3.0, -4.0]), torch.tensor([3, 1]))
+    assert_close(found, torch.tensor([6.0, -4.0]))

@@ -23,12 +23,12 @@ SMALLEST_DEVIATION = 1e-4
 class Credit(NamedTuple):
     """What each token did for its episode.
 
-    advantages_N  how much better it was than the value function expected
-    returns_N     what the value function shall learn: advantage + value, the λ-return
+    advantages_N  how much better it was than expected
+    returns_N     what a value function shall learn: advantage + value, the λ-return; None without one
     """
 
     advantages_N: Tensor
-    returns_N: Tensor
+    returns_N: Tensor | None = None
 
 
 def rloo(rewards_PG: Tensor) -> Tensor:
@@ -144,12 +144,17 @@ def adapted(coefficient: float, kl: float, *, target: float, gain: float = 0.1) 
     return coefficient * (1 + gain * error)
 
 
-def penalised(rewards_C: Tensor, kl_N: Tensor, coefficient: float, lengths_C: Tensor) -> Tensor:
-    """The reward of each token, [N]: −β·kl, and on a completion's last token its reward besides (Stiennon et al. 2020,
-    arXiv:2009.01325, section 3.4, as a sum over tokens). `kl_N` is one of the `KL_ESTIMATORS`; `k1` in the papers."""
-    rewards_N = -coefficient * kl_N
-    rewards_N[last_tokens(lengths_C)] += rewards_C
+def at_ends(rewards_C: Tensor, lengths_C: Tensor) -> Tensor:
+    """[N] rewards of tokens where only whole completions are rewarded: 0, and on the last token what was earned."""
+    rewards_N = rewards_C.new_zeros(int(lengths_C.sum()))
+    rewards_N[last_tokens(lengths_C)] = rewards_C
     return rewards_N
+
+
+def sums(values_N: Tensor, lengths_C: Tensor) -> Tensor:
+    """[C] sums over each completion's tokens."""
+    completion_N = torch.arange(len(lengths_C), device=lengths_C.device).repeat_interleave(lengths_C)
+    return values_N.new_zeros(len(lengths_C)).index_add(0, completion_N, values_N)
 
 
 def last_tokens(lengths_C: Tensor) -> Tensor:

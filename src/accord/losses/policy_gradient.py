@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from accord.losses.advantages import KL_ESTIMATORS, k2
+from accord.losses.advantages import KL_ESTIMATORS, k2, sums
 from accord.losses.divergence import LARGEST_EXPONENT
 
 
@@ -104,9 +104,7 @@ def diagnostics(
 
 def completion_sums(values_N: Tensor, lengths_C: Tensor) -> Tensor:
     """On each token the sum over its completion, [N]."""
-    completion_N = torch.arange(len(lengths_C), device=lengths_C.device).repeat_interleave(lengths_C)
-    sums_C = values_N.new_zeros(len(lengths_C)).index_add(0, completion_N, values_N)
-    return sums_C[completion_N]
+    return sums(values_N, lengths_C).repeat_interleave(lengths_C)
 
 
 def completion_means(values_N: Tensor, lengths_C: Tensor) -> Tensor:

@@ -62,7 +62,6 @@ class Said(NamedTuple):
     values_N: Tensor | None = None
 
 
-
 def _attend(plain, module, q, k, v, attention_mask, segments=None, **kwargs):
     """Transformers' attention interface: q [1, H, T, D], k and v [1, K, T, D] -> [1, T, H, D]."""
     if segments is None:

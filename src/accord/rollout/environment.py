@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from accord.rollout.choice import sample_key
+from accord.rollout.conversation import Reply
 from accord.rollout.rewards import RewardSource, Text
 from accord.rollout.sample import Sampled, Sampler
 
@@ -112,10 +113,6 @@ def play_together(
             if ended:
                 live.remove(i)
     return [Episode(tuple(steps[i]), states[i], i not in live) for i in range(len(environments))]
-
-
-#: Answers the conversation so far with the next message, or with None where it is over.
-Reply = Callable[[Sequence[Mapping[str, str]]], Mapping[str, str] | None]
 
 
 class TextGeneration:

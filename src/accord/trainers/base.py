@@ -87,7 +87,7 @@ class AccordTrainer(WithReference):
         if processing_class is None and not model.config._name_or_path:
             raise ValueError("processing_class: the model was not loaded from anywhere, so give its tokenizer")
         self.tokenizer = processing_class or load_tokenizer(model.config._name_or_path)
-        self.progress, self.ref_model = progress, ref_model
+        self.args, self.progress, self.ref_model = args, progress, ref_model
         self.optimizer_batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
         args.gradient_accumulation_steps, args.per_device_train_batch_size = 1, self.optimizer_batch
         args.remove_unused_columns = False
@@ -109,10 +109,8 @@ class AccordTrainer(WithReference):
         if ref_model is not None:
             install(ref_model, self.layout)
 
-        def examples(dataset, name):
-            return [] if dataset is None else examples_of(dataset, name, self.method, self.tokenizer, args, progress)
-
-        self.train_examples, self.eval_examples = examples(train_dataset, "train"), examples(eval_dataset, "eval")
+        self.train_examples = [] if train_dataset is None else self.prepare(train_dataset, "train")
+        self.eval_examples = [] if eval_dataset is None else self.prepare(eval_dataset, "eval")
         self.objective = self.method.objective(args, self.train_examples or self.eval_examples)
         self.carried = 0.0
         self._means = Means()
@@ -130,6 +128,10 @@ class AccordTrainer(WithReference):
         self.model_accepts_loss_kwargs = False
 
     # ---- Data
+
+    def prepare(self, dataset: Iterable[Mapping[str, Any]], name: str) -> list[Any]:
+        """What is drawn from: the rows of the `name` dataset as examples."""
+        return examples_of(dataset, name, self.method, self.tokenizer, self.args, self.progress)
 
     def get_train_dataloader(self) -> EpochLoader:
         """Optimizer batches of this process. Not prepared by Accelerate: the sampler divides them itself."""
@@ -167,8 +169,12 @@ class AccordTrainer(WithReference):
         wanted = max(len(groups), 1)
         if self._sharded:
             wanted = max(gather_object([wanted]))
-        idle = merge((self.train_examples or self.eval_examples)[:1], self.args.token_budget)
+        idle = merge([self._idle_example], self.args.token_budget)
         return [(group, 1.0) for group in groups] + [(idle, 0.0)] * (wanted - len(groups))
+
+    @property
+    def _idle_example(self) -> Example:
+        return (self.train_examples or self.eval_examples)[0]
 
     @property
     def _bare_model(self) -> nn.Module:
@@ -219,11 +225,11 @@ class AccordTrainer(WithReference):
     ) -> Scored:
         """A micro-batch as its loss sees it. `preview` is looked up by an example's `id()`."""
         wanted = self.objective.wanted
-        outputs_EK, alignment_EK = self.method.read(model, group, wanted)
+        read = self.method.read(model, group, wanted)
         examples = tuple(example for merged in group for example in merged.examples)
-        preview_EP = outputs_EK.new_tensor([preview[id(e)] for e in examples])
-        reference_EK = looked_up(examples, references, outputs_EK.detach(), wanted.tail)
-        return Scored(outputs_EK, reference_EK, examples, preview_EP, alignment_EK)
+        preview_EP = read.outputs_EK.new_tensor([preview[id(e)] for e in examples])
+        reference_EK = looked_up(examples, references, read.outputs_EK.detach(), wanted.tail)
+        return Scored(read.outputs_EK, reference_EK, examples, preview_EP, read.alignment_EK, read.tokens)
 
     def _loss(self, scored: Scored, counts: float) -> Tensor:
         """Σ weight·ℓ over a micro-batch, times `counts`; its metrics are noted."""

@@ -7,6 +7,7 @@ from transformers import TrainingArguments
 
 from accord.policy.encode import TRUNCATIONS
 from accord.policy.gate import Layout
+from accord.trainers.ranges import check_choices
 from accord.trainers.refusals import check_arguments
 
 
@@ -62,9 +63,7 @@ class AccordConfig(TrainingArguments):
         for name in ("token_budget", "prompt_group_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: use 1 or more")
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: use {', '.join(choices[:-1])} or {choices[-1]}")
+        check_choices(self, CHOICES)
         if self.max_length is not None and self.max_length < 2:
             raise ValueError(f"max_length is {self.max_length}: use 2 or more, or None for no limit")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from accord.tree import PromptTree
@@ -19,6 +20,7 @@ class Example:
     p       what people said: the probability that the first completion is preferred, or desirable
     weight  how much the example counts in the loss
     numbers what else is known of it (a reward model's `margin`), by column
+    tokens  what is known of each token of its only completion (an advantage), by column: [N] each
     """
 
     id: str
@@ -26,6 +28,7 @@ class Example:
     p: float = 1.0
     weight: float = 1.0
     numbers: Mapping[str, float] = field(default_factory=dict)
+    tokens: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def stable_hash(*parts: object) -> bytes:

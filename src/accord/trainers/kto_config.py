@@ -1,12 +1,10 @@
 """What KTO is configured by: the loss, and the knobs of prospect theory with their ranges."""
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
 
 from accord.losses import prospect
 from accord.trainers.config import AccordConfig
+from accord.trainers.ranges import DECAY, POSITIVE, SHARE, Range, check_choices
 
 
 @dataclass
@@ -63,9 +61,7 @@ class KTOConfig(AccordConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: use {', '.join(choices[:-1])} or {choices[-1]}")
+        check_choices(self, CHOICES)
         for name, (allowed, meaning) in KNOBS.items():
             value = getattr(self, name)
             if value is not None and not allowed.holds(value):
@@ -90,17 +86,7 @@ class KTOConfig(AccordConfig):
             )
 
 
-class Range(NamedTuple):
-    """A range, in words and as a test."""
-
-    says: str
-    holds: Callable[[float], bool]
-
-
-POSITIVE = Range("a positive number", lambda x: 0 < x < math.inf)
-SHARE = Range("a number above 0 and at most 1", lambda x: 0 < x <= 1)
 GAMMA = Range("a number from 0.28 to 1", lambda x: 0.28 <= x <= 1)
-DECAY = Range("a number from 0 to below 1", lambda x: 0 <= x < 1)
 #: Numbers: what they may be, and what they mean.
 KNOBS: dict[str, tuple[Range, str]] = {
     "beta": (POSITIVE, "how fast value saturates with the log-ratio; 0.1 is usual"),

@@ -91,9 +91,12 @@ class WithReference(AtomicCheckpoints):
         self._verified = True
         self.model.to(self.accelerator.device)
         with self.accelerator.autocast():
-            self.layout = verify(self.model, [e.tree for e in (self.train_examples or self.eval_examples)[:2]]).layout
+            self.layout = verify(self.model, self._first_trees()).layout
         if self.ref_model is not None:
             install(self.ref_model, self.layout)
+
+    def _first_trees(self) -> list[PromptTree]:
+        return [e.tree for e in (self.train_examples or self.eval_examples)[:2]]
 
     @property
     def _sharded(self) -> bool:

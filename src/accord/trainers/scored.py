@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from accord.losses.advantages import sums
 from accord.policy.forward import Asked
 from accord.policy.reference import key
 from accord.trainers.examples import Example, Merged
@@ -23,6 +24,7 @@ class Scored:
     examples      what was scored, in the order of E
     preview_EP    what the method wants to know of the whole optimizer batch: see `Preview`
     alignment_EK  mean over tokens of log p(token) − log Σ p², without gradient; None where the method has no use for it
+    tokens        what a policy says of each token; None where the method has no use for it
     """
 
     outputs_EK: Tensor
@@ -30,6 +32,7 @@ class Scored:
     examples: tuple[Example, ...]
     preview_EP: Tensor
     alignment_EK: Tensor | None = None
+    tokens: "Tokens | None" = None
 
     @property
     def logps_EK(self) -> Tensor:
@@ -60,8 +63,27 @@ class Scored:
         """[E] values of one of the method's further number columns."""
         return self._tensor([e.numbers[name] for e in self.examples])
 
+    def token(self, name: str) -> Tensor:
+        """[N] values of one of the examples' columns of their tokens."""
+        return torch.cat([e.tokens[name] for e in self.examples]).to(self.outputs_EK.device)
+
     def _tensor(self, values) -> Tensor:
         return torch.tensor(values, device=self.outputs_EK.device)
+
+
+class Tokens(NamedTuple):
+    """What a policy says of the tokens of E examples with one completion each, one example after the other: [N] each.
+
+    logps_N    log π_T
+    entropies_N   of the distributions that they were drawn from, without gradient, in nats
+    values_N   V of the texts before them; None without a critic
+    lengths_E  tokens of each example
+    """
+
+    logps_N: Tensor
+    entropies_N: Tensor
+    values_N: Tensor | None
+    lengths_E: Tensor
 
 
 class Wanted(NamedTuple):
@@ -69,17 +91,20 @@ class Wanted(NamedTuple):
 
     tail        how much the tokens count by which a completion is longer than the shortest of its example (LD-DPO's α)
     alignment   whether `Scored.alignment_EK` is wanted
+    asked       what is asked of each token by `read_tokens`
     """
 
     tail: float = 1.0
     alignment: bool = False
+    asked: Asked = Asked(statistic="entropy")
 
 
 class Read(NamedTuple):
-    """`outputs_EK` and `alignment_EK` of `Scored`."""
+    """`outputs_EK`, `alignment_EK` and `tokens` of `Scored`."""
 
     outputs_EK: Tensor
     alignment_EK: Tensor | None = None
+    tokens: Tokens | None = None
 
 
 def read_logps(model: nn.Module, group: Sequence[Merged], wanted: Wanted) -> Read:
@@ -101,6 +126,22 @@ def read_scores(model: nn.Module, group: Sequence[Merged], wanted: Wanted) -> Re
     """A reward model's scores of each example's completions, [E, K, M]."""
     batch, leaves_EK = _packed(model, group)
     return Read(model(tree=batch)[leaves_EK])
+
+
+def read_tokens(model: nn.Module, group: Sequence[Merged], wanted: Wanted) -> Read:
+    """What a policy says of each token of each example's only completion."""
+    batch, leaves_E1 = _packed(model, group)
+    logps_N, entropies_N, values_N = model(tree=batch, asked=wanted.asked)
+    lengths_C = torch.bincount(batch.completion_N, minlength=batch.completions)
+    leaf_E = leaves_E1[:, 0]
+    if len(leaf_E) != batch.completions:  # equal completions of a prompt were computed once
+        starts_C = lengths_C.cumsum(0) - lengths_C
+        spans = zip(starts_C[leaf_E].tolist(), lengths_C[leaf_E].tolist(), strict=True)
+        places_N = torch.cat([torch.arange(start, start + length) for start, length in spans]).to(logps_N.device)
+        logps_N, entropies_N = logps_N[places_N], entropies_N[places_N]
+        values_N = None if values_N is None else values_N[places_N]
+    lengths_E = lengths_C[leaf_E]
+    return Read(sums(logps_N, lengths_E)[:, None], tokens=Tokens(logps_N, entropies_N, values_N, lengths_E))
 
 
 def _packed(model: nn.Module, group: Sequence[Merged]) -> tuple[TreeBatch, Tensor]:

@@ -1,0 +1,401 @@
+"""The one trainer of methods that learn from their own samples: rollout, rewards, advantages, then a few steps."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from transformers.trainer_utils import speed_metrics
+
+from accord.losses.advantages import Credit, adapted
+from accord.losses.policy_gradient import WEIGHTS
+from accord.policy.forward import Asked
+from accord.policy.values import attach, critic_of, without_critic
+from accord.rollout.choice import sample_key
+from accord.rollout.conversation import Reply, converse
+from accord.rollout.sample import Sampler
+from accord.rollout.sources import RewardLike, reward_models, source_of
+from accord.trainers.base import AccordTrainer
+from accord.trainers.critics import critic_for
+from accord.trainers.episodes import Episode, episodes_of, packed_state, shown, unpacked_state
+from accord.trainers.examples import EpochLoader, Example, OptimizerBatches
+from accord.trainers.experience import Advantages, Experience, experience_of
+from accord.trainers.objective import Metric
+from accord.trainers.online_config import OnlineConfig
+from accord.trainers.online_metrics import Names, named, rollout_facts
+from accord.trainers.online_objective import online_objective
+from accord.trainers.prompts import Prompt, Repeated, prompts_of
+from accord.trainers.scored import Wanted, read_tokens
+from accord.trainers.standing_reference import StandingReference
+from accord.tree import PromptTree
+
+log = logging.getLogger(__name__)
+
+
+class Online(NamedTuple):
+    """All in which one method that samples differs from another, beside its configuration.
+
+    advantages  how good each token was: from the rollout, the configuration and the KL coefficient
+    names       what is logged under which name
+    critic      whether there is a critic
+    """
+
+    advantages: Advantages
+    names: Names
+    critic: bool = False
+
+
+class OnlineTrainer(AccordTrainer):
+    """Base of `PPOTrainer`, `RLOOTrainer` and `GRPOTrainer`.
+
+    reward_funcs   what rewards: one of, or several of, a Python function in TRL's form, a reward model (its folder,
+                   name, or itself) and a source of `accord.rollout.rewards`
+    train_dataset, eval_dataset   rows with `prompt`, a text or messages; further columns go to the rewards
+    reply          answers the model's messages (a tool, a simulated user): the episode then goes on, up to `args.turns`
+    critic         PPO's, see there
+    on_rollout     called on the main process with the optimizer step and a few samples of each rollout, as dicts
+
+    For the rest see `AccordTrainer`.
+    """
+
+    online: ClassVar[Online]
+    args: Any
+
+    def __init__(
+        self,
+        model: Any,
+        reward_funcs: RewardLike | Sequence[RewardLike],
+        args: OnlineConfig | None = None,
+        train_dataset: Iterable[Mapping[str, Any]] | None = None,
+        eval_dataset: Iterable[Mapping[str, Any]] | None = None,
+        processing_class: Any = None,
+        reward_processing_classes: Any = None,
+        callbacks: Any = None,
+        optimizers: Any = (None, None),
+        peft_config: Any = None,
+        *,
+        ref_model: nn.Module | None = None,
+        critic: nn.Module | str | None = None,
+        reply: Reply | None = None,
+        on_rollout: Callable[[int, list[dict[str, Any]]], None] = lambda step, samples: None,
+        **named: Any,
+    ) -> None:
+        super().__init__(
+            model,
+            ref_model,
+            args,
+            None,
+            train_dataset,
+            eval_dataset,
+            processing_class,
+            callbacks=callbacks,
+            optimizers=optimizers,
+            peft_config=peft_config,
+            **named,
+        )
+        args = self.args
+        if self._sharded:
+            raise ValueError(
+                "FSDP and DeepSpeed: sampling needs all weights in each process: use DDP (accelerate launch), with "
+                "LoRA where memory is short"
+            )
+        options = {"max_length": args.max_length, "bf16": bool(args.bf16), "token_budget": args.token_budget}
+        self.source = source_of(
+            reward_funcs,
+            args.reward_weights,
+            tokenizers=reward_processing_classes,
+            disagreement_penalty=args.disagreement_penalty,
+            options=options,
+        )
+        for each in reward_models(self.source):
+            each.model.to(self.accelerator.device)
+        if critic is not None and not self.online.critic:
+            raise ValueError(f"{type(self).__name__} has no critic: the group is its baseline")
+        if self.online.critic:
+            attach(self.model, critic_for(self.model, critic, args).to(self.accelerator.device))
+        self.sampler = Sampler(self.model, self.tokenizer)
+        self.reply, self.on_rollout = reply, on_rollout
+        self.coefficient, self.episodes, self.stopped = args.kl_coefficient, 0, ""
+        self._objectives = {warming: online_objective(args, self.online.names, warming) for warming in (False, True)}
+        self._groups: list[list[Example]] = []  # of the rollout at hand: each prompt's examples
+        self._standing: StandingReference | None = None
+
+    # ---- Data
+
+    def prepare(self, dataset: Iterable[Mapping[str, Any]], name: str) -> list[Prompt]:
+        longest = None if self.args.max_length is None else self.args.max_length - self.args.max_completion_length
+        return prompts_of(dataset, name, self.tokenizer, longest, self.progress)
+
+    def get_train_dataloader(self) -> EpochLoader:
+        """Each rollout's prompts, as often as it is trained on. Prompts that do not fill a rollout wait for an epoch
+        in another order."""
+        processes = self.accelerator.num_processes
+        prompts = self.optimizer_batch * processes * self.args.mini_batches // self.args.num_generations
+        batches = OptimizerBatches(
+            range(len(self.train_examples)),
+            prompts,
+            shuffle=self.args.train_sampling_strategy == "random",
+            seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+            drop_last=True,
+            rank=self.accelerator.process_index,
+            processes=processes,
+        )
+        if not len(batches):
+            raise ValueError(
+                f"{len(self.train_examples)} train prompts are less than one rollout of {prompts}: raise "
+                "num_generations, or lower per_device_train_batch_size or the number of batches in a rollout"
+            )
+        return EpochLoader(self.train_examples, batch_sampler=Repeated(batches, self.args.updates), collate_fn=list)
+
+    @property
+    def _idle_example(self) -> Example:
+        """For a process without examples: any text, which counts nothing."""
+        ids = (self.train_examples or self.eval_examples)[0].tree.prompt
+        columns = dict.fromkeys(COLUMNS, torch.zeros(1))
+        return Example("", PromptTree(ids, [ids[:1]]), numbers={"inside": 0.0, "units": 0.0}, tokens=columns)
+
+    def _first_trees(self) -> list[PromptTree]:
+        prompts = [each.tree.prompt for each in (self.train_examples or self.eval_examples)[:2]]
+        return [PromptTree(ids, [ids[:32], ids[-32:]]) for ids in prompts]
+
+    # ---- A rollout
+
+    def training_step(self, model: nn.Module, inputs: list[Prompt], num_items_in_batch=None) -> Tensor:  # type: ignore[override]
+        """One optimizer batch of the rollout at hand; a new rollout where that one was trained on."""
+        step = self.state.global_step
+        if step % self.args.updates == 0:
+            self._begin_rollout(inputs, step)
+        began = time.perf_counter()
+        self.objective = self._objectives[step < getattr(self.args, "critic_warmup_steps", 0)]
+        loss = super().training_step(model, self._batch(step % self.args.updates), num_items_in_batch)
+        self._means.add({"time/update": _once(time.perf_counter() - began)}, 1.0)
+        return loss
+
+    def _begin_rollout(self, prompts: Sequence[Prompt], step: int) -> None:
+        """Samples, rewards, and finds advantages; all processes then know the whole rollout."""
+        began = time.perf_counter()
+        told = self._play(prompts, seed=sample_key(self.args.seed, step), n=self.args.num_generations)
+        experience = self._experience(told)
+        credit = self.online.advantages(experience, self.args, self.coefficient)
+        self._groups = self._learnable(told, experience, credit)
+        self.episodes += len(told)
+        seconds = time.perf_counter() - began
+        facts = rollout_facts(told, experience, self.coefficient)
+        known = {**facts, "episodes": self.episodes, "time/rollout": seconds}
+        self._means.add({name: _once(fact) for name, fact in named(self.online.names, known).items()}, 1.0)
+        self._brake(facts.get("kl", 0.0), step)
+        if self.is_world_process_zero():
+            self.on_rollout(step, shown(told))
+
+    def _play(self, prompts: Sequence[Prompt], *, seed: int, n: int) -> list[Episode]:
+        """n rewarded episodes of each prompt, and what policy, reference and critic say of their tokens: those of all
+        processes, in one order."""
+        args = self.args
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        with without_critic(self.model):
+            conversations = converse(
+                self.sampler,
+                [prompt.text for prompt in prompts],
+                n=n,
+                names=[rank + processes * i for i in range(len(prompts))],
+                reply=self.reply,
+                turns=args.turns,
+                longest=args.max_length,
+                seed=seed,
+                max_new_tokens=args.max_completion_length,
+                temperature=args.temperature,
+                top_p=args.top_p,
+                top_k=args.top_k,
+                min_p=args.min_p,
+                max_rows=args.rollout_rows,
+                dtype=torch.bfloat16 if args.bf16 else None,
+            )
+        columns = {name: [prompts[c.prompt].columns.get(name) for c in conversations] for name in _names(prompts)}
+        rewards = self.source(
+            [prompts[c.prompt].text for c in conversations], [c.said for c in conversations], **columns
+        )
+        episodes = episodes_of(conversations, prompts, rewards, args.missing_eos_penalty or 0.0)
+        for episode in episodes:
+            episode.position = rank + processes * episode.position
+        self._ask(episodes)
+        everyone = [episode for part in gather_object([episodes]) for episode in part]
+        return sorted(everyone, key=lambda episode: (episode.position, episode.sample))
+
+    def _ask(self, episodes: Sequence[Episode]) -> None:
+        """Has policy, critic and reference say what they make of the episodes' tokens. Where nothing depends on that,
+        the sampler's log-probs do."""
+        args = self.args
+        if args.updates > 1 or self.online.critic or args.needs_reference:
+            asked = Asked("entropy", values=self.online.critic, temperature=args.temperature)
+            self._ask_one(self.model, episodes, asked, {"logps": "logps_N", "values": "values_N"})
+        if not args.needs_reference:
+            return
+        asked, names = Asked("entropy", temperature=args.temperature), {"reference_logps": "logps_N"}
+        if self.ref_model is not None:
+            self._ask_one(self.ref_model, episodes, asked, names)
+            return
+        assert self._standing is not None  # since prepare_references
+        with self._standing.standing_in() as reference:
+            self._ask_one(reference, episodes, asked, names)
+
+    def _ask_one(self, model: nn.Module, episodes: Sequence[Episode], asked: Asked, names: Mapping[str, str]) -> None:
+        """Adds columns to the tokens of the episodes' examples: their names, and those in `Tokens`."""
+        examples = [example for episode in episodes for example in episode.examples]
+        was_training = model.training
+        model.eval()
+        with torch.no_grad(), self.accelerator.autocast():
+            for group in self._micro_batches(examples):
+                tokens = read_tokens(model, group, Wanted(asked=asked)).tokens
+                assert tokens is not None
+                lengths = tokens.lengths_E.tolist()
+                some = [example for merged in group for example in merged.examples]
+                for name, field in names.items():
+                    values_N = getattr(tokens, field)
+                    if values_N is not None:
+                        for example, part in zip(some, values_N.float().cpu().split(lengths), strict=True):
+                            example.tokens[name] = part  # type: ignore[index]
+        model.train(was_training)
+
+    def _experience(self, told: Sequence[Episode]) -> Experience:
+        return experience_of(
+            [episode.columns() for episode in told],
+            torch.tensor([episode.reward for episode in told]),
+            group=self.args.num_generations,
+            reference=self.args.needs_reference,
+            critic=self.online.critic,
+        )
+
+    def _learnable(self, told: Sequence[Episode], experience: Experience, credit: Credit) -> list[list[Example]]:
+        """Each prompt's examples, with what their loss needs."""
+        columns = {
+            "advantages": credit.advantages_N,
+            "returns": credit.returns_N,
+            "values": experience.values_N,
+            "logps": experience.logps_N,
+            "reference_logps": experience.reference_logps_N,
+            "sampled": torch.cat([episode.columns()["sampled"] for episode in told]),
+        }
+        kept = {name: values_N for name, values_N in columns.items() if values_N is not None}
+        lengths = [len(example.tree.completions[0]) for episode in told for example in episode.examples]
+        split = {name: iter(values_N.split(lengths)) for name, values_N in kept.items()}
+        masked = self.args.mask_truncated_completions
+        counted_E = torch.tensor([float(episode.finished or not masked) for episode in told])
+        share = WEIGHTS[self.args.surrogate().loss_type](
+            experience.lengths_E, counted_E, self.args.max_completion_length
+        )
+        groups: list[list[Example]] = [[] for _ in range(told[-1].position + 1)]
+        rows = zip(told, share.inside.tolist(), share.units.tolist(), experience.lengths_E.tolist(), strict=True)
+        for episode, inside, units, length in rows:
+            for example in episode.examples:
+                part = len(example.tree.completions[0]) / length  # an episode's units are shared by its turns
+                groups[episode.position].append(
+                    Example(
+                        example.id,
+                        example.tree,
+                        numbers={"inside": inside, "units": units * part},
+                        tokens={name: next(values) for name, values in split.items()},
+                    )
+                )
+        return groups
+
+    def _batch(self, index: int) -> list[Example]:
+        """This process's share of the optimizer batch number `index` of the rollout."""
+        iteration, batch = divmod(index, self.args.mini_batches)
+        prompts = len(self._groups)
+        draw = torch.Generator().manual_seed(sample_key(self.args.seed, self.episodes, iteration) & (2**63 - 1))
+        order = torch.randperm(prompts, generator=draw).tolist() if self.args.mini_batches > 1 else list(range(prompts))
+        size = prompts // self.args.mini_batches
+        mine = order[batch * size : (batch + 1) * size]
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        return [example for place in mine if place % processes == rank for example in self._groups[place]]
+
+    def _brake(self, kl: float, step: int) -> None:
+        """Lets the KL coefficient follow its target, and ends training over its budget. `kl`: nats a completion."""
+        args = self.args
+        if args.kl_horizon_gain is not None:
+            self.coefficient = adapted(self.coefficient, kl, target=args.kl_target, gain=args.kl_horizon_gain)
+        if args.kl_budget is not None and kl > args.kl_budget:
+            self.stopped = f"the KL from the reference is {kl:.2f} nats a completion, over kl_budget {args.kl_budget:g}"
+            log.warning("training ends after step %d: %s", step + 1, self.stopped)
+            self.control.should_training_stop = True
+
+    # ---- The reference
+
+    def prepare_references(self) -> None:
+        """The reference is the policy as it stands now, or `ref_model`."""
+        self._verify_layout()
+        if not self.args.needs_reference:
+            return
+        if self.ref_model is not None:
+            self.ref_model.to(self.accelerator.device).requires_grad_(False)
+        elif self._standing is None:
+            with without_critic(self.model):
+                self._standing = StandingReference(self.model)
+
+    # ---- Checkpoints
+
+    def own_state(self) -> dict[str, Tensor]:
+        """The critic, the KL coefficient, and what is left of the rollout at hand."""
+        state = super().own_state() | {
+            "coefficient": torch.tensor(self.coefficient, dtype=torch.float64),
+            "episodes": torch.tensor(self.episodes),
+        }
+        critic = critic_of(self.model)
+        if critic is not None:
+            state |= {CRITIC + name: weight.detach().contiguous() for name, weight in critic.state_dict().items()}
+        return state | (packed_state(self._groups) if self.state.global_step % self.args.updates else {})
+
+    def load_own_state(self, state: Mapping[str, Tensor]) -> None:
+        if "coefficient" not in state:
+            raise ValueError("the checkpoint has no state of rollouts: resume with the method of its run")
+        self.coefficient, self.episodes = float(state["coefficient"]), int(state["episodes"])
+        critic = critic_of(self.model)
+        if critic is not None:
+            saved = {name.removeprefix(CRITIC): weight for name, weight in state.items() if name.startswith(CRITIC)}
+            critic.load_state_dict(saved)
+        self._groups = unpacked_state(state)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        with without_critic(self.model):
+            super()._save(output_dir, state_dict)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        with without_critic(self.model):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    # ---- Evaluation
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
+        """Reward, KL and lengths of one completion of each prompt of `eval_dataset`, always with the same seed."""
+        if eval_dataset is not None and eval_dataset is not self.eval_dataset:
+            raise ValueError("evaluate other prompts with `accord compare`: the trainer prepared its own eval_dataset")
+        if not self.eval_examples:
+            raise ValueError("there is no eval_dataset: give the trainer one")
+        began = time.time()
+        self.prepare_references()
+        mine = self.eval_examples[self.accelerator.process_index :: self.accelerator.num_processes]
+        told = self._play(mine, seed=sample_key(self.args.seed, -1), n=1)
+        facts = rollout_facts(told, self._experience(told)._replace(group=1), self.coefficient)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in named(self.online.names, facts).items()}
+        metrics |= speed_metrics(metric_key_prefix, began, num_samples=len(told))
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+#: What an example may know of its tokens.
+COLUMNS = ("advantages", "returns", "values", "logps", "reference_logps", "sampled")
+#: Prefix of the critic's weights in a checkpoint's own state.
+CRITIC = "critic."
+
+
+def _once(value: float) -> Metric:
+    """A number that all processes know alike."""
+    return Metric(torch.tensor(value), torch.tensor(1.0))
+
+
+def _names(prompts: Sequence[Prompt]) -> list[str]:
+    return sorted({name for prompt in prompts for name in prompt.columns})
