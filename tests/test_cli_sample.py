@@ -214,7 +214,7 @@ def test_a_file_goes_on_where_it_ends(tiny_model_dir):
         assert Path("cut.jsonl").read_bytes().startswith(data[:cut].rpartition(b"\n")[0])
     again = accord("sample", *asked, *QUICK, "--out", "cut.jsonl").stdout
     assert again.splitlines() == [
-        f"0 answers by {tiny_model_dir} to 0 prompts → cut.jsonl", "  4 prompts had all their answers already"
+        f"0 answers by {tiny_model_dir} to 0 prompts → cut.jsonl", "  4 prompts had all answers already"
     ]  # fmt: skip
 
 

@@ -109,6 +109,14 @@ def test_what_changes_the_distribution_is_not_done_without(sampler, serve):
         drawn(server, [TALK], top_k=5)
 
 
+@pytest.mark.parametrize("field", ["temperature", "completions", "user", "seed"])
+def test_what_was_asked_for_by_name_is_not_dropped(serve, field):
+    server = serve(lambda path, body: (400, {"error": f"{field} is not supported"}))
+    with pytest.raises(NoAnswer, match=f"asked once: 400 Bad Request: .*{field} is not"):
+        list(ServerSampler(server.url, "m", settings={"user": "me", "seed": 7}).sample(["a"]))
+    assert len(server.asked) == 1
+
+
 def test_server_that_tells_texts_only(sampler, serve):
     asker = ServerSampler(serve(ModelServer(sampler, bare=True)).url, "tiny")
     (here,) = sampler.sample([TALK], max_new_tokens=8, temperature=0)
@@ -137,6 +145,20 @@ def test_server_that_gives_one_sample_a_question_is_asked_for_the_rest(sampler, 
     assert [body["n"] for _, _, body in server.asked] == [3, 2, 1]
     assert [body["seed"] for _, _, body in server.asked] == [seed_of(4, 0) + i for i in range(3)]
     assert asker.losses == [LOST["n"]]
+
+
+def test_server_that_does_not_sample_is_noticed(serve):
+    asker = ServerSampler(serve(lambda path, body: text_of(["a"] * body["n"])).url, "m")
+    list(asker.sample(["p", "q"], n=2, temperature=0))
+    assert LOST["temperature"] not in asker.losses  # as it was asked to
+    list(asker.sample(["p", "q"], n=1))
+    assert LOST["temperature"] not in asker.losses  # nobody can tell
+    list(asker.sample(["p", "q"], n=2))
+    assert LOST["temperature"] in asker.losses
+    varied = serve(lambda path, body: text_of(["a", "a" if body["prompt"] == "p" else "b"]))
+    asker = ServerSampler(varied.url, "m")
+    list(asker.sample(["p", "q"], n=2))
+    assert LOST["temperature"] not in asker.losses
 
 
 def test_questions_are_asked_side_by_side_and_no_more_than_workers(serve):

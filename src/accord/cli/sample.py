@@ -151,9 +151,9 @@ def _called(source: str) -> str:
 def tell(told: dict[str, Any]) -> None:
     """What was sampled, where it is, and what a server did not give."""
     where = " and ".join(filter(None, (told["out"], "the project" if told["stored"] else None)))
-    print(f"{told['answers']:,} answers by {told['model']} to {told['asked']:,} prompts → {where}")
+    print(f"{_count(told['answers'], 'answer')} by {told['model']} to {_count(told['asked'], 'prompt')} → {where}")
     if there := told["prompts"] - told["asked"]:
-        print(f"  {there:,} prompts had all their answers already")
+        print(f"  {_count(there, 'prompt')} had all answers already")
     if told["answers"]:
         length = f"; {told['mean_tokens']:.0f} tokens on average" if told["mean_tokens"] else ""
         print(f"  {told['finished'] / told['answers']:.0%} ended by themselves{length}")
@@ -161,3 +161,7 @@ def tell(told: dict[str, Any]) -> None:
         print("  by a server's own weights and randomness: to be judged, not to train a policy gradient on")
     for loss in told["losses"]:
         print(f"  {loss}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

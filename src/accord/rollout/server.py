@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,6 +20,7 @@ LOST = {
     "logprobs": "it tells no log-probs",
     "seed": "it takes no seed: asked again, it answers otherwise",
     "n": "it gives one sample a question, and reads the prompt anew for each",
+    "temperature": "no prompt got two different answers: it seems to take the likeliest token, and not to sample",
     TEXT: f"it has no /{TEXT}: plain texts were asked as a user's messages",
 }
 _REFUSED = frozenset({400, 403, 422})
@@ -71,11 +72,13 @@ class ServerSampler:
         self._client = OpenAIClient(self.url, self.key, self.timeout, self.retries, self.pause)
         self._refused: set[str] = set()  # fields that are not sent any more, and TEXT where only CHAT is there
         self._missing: set[str] = set()
+        self._varied: set[bool] = set()  # whether a prompt's samples differ, of all prompts so far
 
     @property
     def losses(self) -> list[str]:
         """What was lost with this server, in words."""
-        return [words for name, words in LOST.items() if name in self._refused | self._missing]
+        lost = self._refused | self._missing | ({"temperature"} if self._varied == {False} else set())
+        return [words for name, words in LOST.items() if name in lost]
 
     def sample(
         self,
@@ -129,6 +132,8 @@ class ServerSampler:
             if len(given) < left:
                 self._missing.add("n")
             found += given[:left]
+        if n > 1 and settings["temperature"] > 0:
+            self._varied.add(len({choice.text for choice in found}) > 1)
         return [Sampled(place, i, *choice) for i, choice in enumerate(found)]
 
     def _ask(self, prompt: Question, settings: Mapping[str, Any], wishes: Mapping[str, Any]) -> list[Choice]:
@@ -143,7 +148,7 @@ class ServerSampler:
             try:
                 choices = self._client.ask(path, body, _choices)
             except NoAnswer as error:
-                if not self._can_do_without(error, path, body, prompt):
+                if not self._can_do_without(error, path, granted.keys() - self.settings.keys(), prompt):
                     raise
                 continue
             for choice in choices:
@@ -164,13 +169,12 @@ class ServerSampler:
         messages = [{"role": m.role, "content": m.content} if isinstance(m, Message) else m for m in prompt]
         return CHAT, {"messages": messages}
 
-    def _can_do_without(self, error: NoAnswer, path: str, body: Mapping[str, Any], prompt: Question) -> bool:
+    def _can_do_without(self, error: NoAnswer, path: str, wished: Iterable[str], prompt: Question) -> bool:
         """Whether the server refused what can be done without; it is not sent again."""
         refused = set[str]()
         if error.status in _ABSENT and path == TEXT and isinstance(prompt, str):
             refused = {TEXT}
         elif error.status in _REFUSED:
-            wished = LOST.keys() & body.keys() - self.settings.keys()
             refused = {name for name in wished if re.search(rf"\b{name}\b", error.said)}
         self._refused |= refused
         return bool(refused)
