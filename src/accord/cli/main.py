@@ -23,6 +23,7 @@ COMMANDS = {
     "reward": "Train a reward model on preference pairs.",
     "evaluate": "Measure a trained model on what training did not see.",
     "sample": "Sample a model's answers to prompts, here or from a server.",
+    "compare": "The same prompts answered by several models, side by side.",
     "score": "Score the answers in a file with a reward model.",
     "report": "Write a run's report.html again.",
     "chat": "Talk to a model in the terminal.",
