@@ -188,6 +188,7 @@ def test_progress_counts_tokens(sampler, serve):
         (200, b"\xff\xfe", r"asked 2 times: its answer is no JSON", 2),
         (200, {"choices": []}, r"asked 2 times: no completion in its answer", 2),
         (200, {"choices": [{"text": "a"}, 3]}, r"asked 2 times: no completion in its answer", 2),
+        (200, {"choices": [{"text": ["a"]}]}, r"asked 2 times: no completion in its answer", 2),
         (200, ["choices"], r"asked 2 times: no completion in its answer", 2),
         (503, {"error": "loading"}, r"asked 2 times: 503 Service Unavailable: .*loading", 2),
         (302, {}, r"asked once: 302 Found", 1),

@@ -202,5 +202,7 @@ def _choice(choice: Mapping[str, Any]) -> Choice:
         text, logps = choice["message"]["content"], [each["logprob"] for each in told.get("content") or []]
     else:
         text, logps = choice["text"], told.get("token_logprobs") or []
+    if not isinstance(text, str | None):
+        raise TypeError
     logps = [] if None in logps else [float(logp) for logp in logps]
     return Choice(choice.get("token_ids") or [], text or "", logps, choice.get("finish_reason") in _ENDS)
