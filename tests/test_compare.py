@@ -4,16 +4,23 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from accord.cli.ask_models import draw_name
+from accord.cli.held_out import questions
 from accord.cli.main import app
-from accord.evaluation import by_score, holm, kl_report, round_robin, sign_flip
+from accord.evaluation import by_score, holm, round_robin, sign_flip
 from accord.exchange.snapshot import write_snapshot
+from accord.policy.load import load_policy
+from accord.policy.reward_model import load_reward_model, reward_rows
 from accord.report.comparison import read_comparison, write_comparison
 from accord.report.comparison.page import FOLDED, fold
 from accord.report.comparison.remarks import remarks
+from accord.rollout.sample import Sampler
 from accord.runs import Run
 from conftest import make_tiny_llama
+from openai_server import start, stop
 from test_report import HOSTILE, Reader
 from training_kit import make_tiny_reward_model
 
@@ -69,38 +76,36 @@ def texts(record, name):
     return [each["answers"][name]["text"] for each in record["prompts"]]
 
 
-def test_what_is_reported_is_what_the_models_say(runs, prompts, tmp_path, byte_tokenizer, tiny_model_dir):
-    """Against the sampler's answers and a plain forward pass, a token at a time."""
-    import torch
-
-    from accord.policy.load import load_policy
+def test_what_is_reported_is_what_the_models_say(runs, prompts, tmp_path, tiny_model_dir):
+    """Against the sampler's own answers, and plain forward passes over their tokens."""
 
     record = compared(tmp_path / "c.html", *(run.path for run in runs), "--prompts", prompts, "--judge", "shorter")
     assert [model["name"] for model in record["models"]] == ["base", "dpo", "kto"]
-    lines = [json.loads(line) for line in kept(tmp_path / "c.html")]
-    policy, base = load_policy(runs[0].path).model, load_policy(tiny_model_dir).model
-    for line, prompt in zip([line for line in lines if line["name"] == "dpo"], PROMPTS, strict=True):
-        said = byte_tokenizer(line["text"], add_special_tokens=False)["input_ids"]
-        if line["finished"] or len(said) != line["tokens"]:
-            continue  # special tokens are not in the text
-        asked = byte_tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=True
-        )["input_ids"]
-        for model, told in ((policy, line["logp"]), (base, line["base_logp"])):
-            with torch.no_grad():
-                logps = model(torch.tensor([asked + said])).logits[0, len(asked) - 1 : -1].double().log_softmax(-1)
-            assert told == pytest.approx(logps[range(len(said)), said].sum().item(), rel=1e-4)
-    pairs = [(line["logp"], line["base_logp"]) for line in lines if line["name"] == "dpo"]
-    expected = kl_report(*np.array(pairs).T, prompt_ids=[str(i) for i in range(len(PROMPTS))])
-    dpo = record["models"][1]
-    assert dpo["kl"] == pytest.approx(expected.k1.value)
+    policy, base = (load_policy(place) for place in (runs[0].path, tiny_model_dir))
+    asked = questions(runs[0], prompts, [])
+    sampler = Sampler(policy.model, policy.tokenizer)
+    names = list(map(draw_name, asked))
+    drawn = sampler.sample([each.content for each in asked], names=names, max_new_tokens=12, seed=0)
+    log_ratios = []
+    for sampled in sorted(drawn, key=lambda each: each.prompt):
+        assert record["prompts"][sampled.prompt]["answers"]["dpo"]["text"] == sampled.text
+        ids = sampler.prompt_ids(asked[sampled.prompt].content)
+        with torch.no_grad():
+            whole = torch.tensor([ids + sampled.tokens])
+            each = [
+                model(whole).logits[0, len(ids) - 1 : -1].double().log_softmax(-1) for model in (policy[0], base[0])
+            ]
+        of_policy, of_base = (logps[range(len(sampled.tokens)), sampled.tokens].sum().item() for logps in each)
+        log_ratios.append(of_policy - of_base)
+    assert record["models"][1]["kl"] == pytest.approx(np.mean(log_ratios), rel=1e-4)
+    assert record["models"][1]["kl"] > 1
     assert "kl" not in record["models"][0]
     lengths = {name: [len(text.split()) for text in texts(record, name)] for name in ("base", "dpo", "kto")}
-    assert dpo["words"] == pytest.approx(np.mean(lengths["dpo"]))
+    assert record["models"][1]["words"] == np.mean(lengths["dpo"])
+    assert min(map(min, lengths.values())) > 0, "silence is no short answer"
     match = next(match for match in record["matches"] if (match["first"], match["second"]) == ("kto", "dpo"))
-    ahead = [(np.sign(d - k) + 1) / 2 if d and k else None for k, d in zip(lengths["kto"], lengths["dpo"], strict=True)]
-    if None not in ahead:
-        assert match["win_rate"] == pytest.approx(np.mean(ahead))
+    shorter = np.sign(np.subtract(lengths["dpo"], lengths["kto"]))
+    assert match["win_rate"] == np.mean((shorter + 1) / 2)
 
 
 def test_kept_answers_are_not_asked_again(runs, prompts, tmp_path):
@@ -157,15 +162,12 @@ def test_a_model_that_is_the_base_ties_with_it(tmp_path, tiny_model_dir, byte_to
 
 
 def test_a_reward_model_scores_and_judges(runs, prompts, tmp_path, byte_tokenizer):
-    from accord.policy.load import Policy
-    from accord.policy.reward_model import load_reward_model, reward_rows
-
     place = tmp_path / "rewards"
     make_tiny_reward_model(byte_tokenizer, seed=3).save_pretrained(place)
     byte_tokenizer.save_pretrained(place)
     out = tmp_path / "c.html"
     record = compared(out, *(run.path for run in runs), "--prompts", prompts, "--reward-model", place)
-    scorer: Policy = load_reward_model(place)
+    scorer = load_reward_model(place)
     rows = [
         {
             "prompt": each["prompt"],
@@ -181,6 +183,28 @@ def test_a_reward_model_scores_and_judges(runs, prompts, tmp_path, byte_tokenize
     dpo = (np.sign(scores[:, 1] - scores[:, 0]) + 1) / 2
     assert record["models"][1]["win_rate"] == pytest.approx(dpo.mean())
     assert record["judge"]["kind"] == "reward_model"
+
+
+def test_a_language_model_scores_and_judges(runs, prompts, tmp_path):
+    """One that counts letters: it sees prompt and answer, and its scores decide."""
+
+    def grade(path, body):
+        question = body["messages"][0]["content"]
+        answer = question.split("<answer>\n")[1].split("\n</answer>")[0]
+        assert any(prompt in question for prompt in PROMPTS)
+        return 200, {"choices": [{"message": {"content": f"Score: {min(len(answer), 10)}"}}]}
+
+    server = start(grade)
+    try:
+        given = ("--judge-url", server.url, "--judge-model", "counter")
+        record = compared(tmp_path / "c.html", runs[0].path, "--prompts", prompts, *given)
+    finally:
+        stop(server)
+    scores = {name: [min(len(text), 10) for text in texts(record, name)] for name in ("base", "dpo")}
+    assert [model["score"] for model in record["models"]] == pytest.approx([np.mean(each) for each in scores.values()])
+    ahead = np.sign(np.subtract(scores["dpo"], scores["base"]))
+    assert record["models"][1]["win_rate"] == np.mean((ahead + 1) / 2)
+    assert "“counter” is a language model" in (tmp_path / "c.html").read_text("utf-8")
 
 
 def test_without_prompts_what_no_run_has_seen_is_asked(tmp_path, tiny_model_dir, byte_tokenizer):

@@ -44,6 +44,11 @@ class Questions:
         return [self.key(contender, base, prompt, i) for prompt in self.prompts for i in range(self.samples)]
 
 
+def draw_name(question: Question) -> int:
+    """What a prompt is called in its draws: after itself, so that they are the same whatever else is asked."""
+    return int(fingerprint(question.id)[:15], 16)
+
+
 class Loaded:
     """A contender whose model is loaded when it is first asked for."""
 
@@ -98,8 +103,7 @@ def _answers(
 
     model, tokenizer, _ = asking.policy
     contents = [question.content for question in block]
-    # A prompt's draws are named after it: they are the same whatever else is asked.
-    names = [int(fingerprint(question.id)[:15], 16) for question in block]
+    names = [draw_name(question) for question in block]
     sampled = answer(model, tokenizer, contents, n=asked.samples, names=names, **asked.decoding)
     logps: list[tuple[float | None, ...]] = [(None, None)] * len(sampled)
     if distance:

@@ -1,7 +1,5 @@
 """From a run folder to report.html: one file, no script, nothing fetched."""
 
-from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +10,7 @@ from accord.report.explain import explain
 from accord.report.facts import Facts, number, read_facts
 from accord.report.held_out import pictures, tables
 from accord.report.parts import Card, bounds, bracketed
-from accord.report.words import count, duration, percent, short
+from accord.report.words import count, duration, moment, percent, short
 
 SAMPLES_OPEN, SAMPLES_MOST = 6, 40
 
@@ -89,9 +87,8 @@ def _by(facts: Facts) -> str:
 def facts_line(facts: Facts) -> list[str]:
     """When, how long, on what."""
     line = []
-    with suppress(ValueError):
-        started = datetime.fromisoformat(str(facts.info.get("started")))
-        line.append(f"{started.day} {started:%B %Y, %H:%M} UTC")
+    if started := moment(facts.info.get("started")):
+        line.append(started)
     if (seconds := facts.figure("seconds")) is not None:
         line.append(duration(seconds))
     if facts.last_step:

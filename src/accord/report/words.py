@@ -1,6 +1,7 @@
 """How numbers and foreign text stand on the page."""
 
 import unicodedata
+from datetime import datetime
 
 #: Characters that turn the order of what follows, or end such a turn.
 BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -54,6 +55,15 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+
+
+def moment(iso: object) -> str:
+    """2 January 2026, 15:04 UTC; "" for what is no time."""
+    try:
+        at = datetime.fromisoformat(str(iso))
+    except ValueError:
+        return ""
+    return f"{at.day} {at:%B %Y, %H:%M} UTC"
 
 
 def count(n: float, noun: str) -> str:

@@ -11,20 +11,20 @@ from accord.report.words import percent, short
 #: figure, column, how it is written, how its bounds are
 COLUMNS: tuple[tuple[str, str, Callable[[float], str], Callable[[float], str]], ...] = (
     ("win_rate", "Wins over base", percent, points),
-    ("win_rate_same_length", "… at equal length", percent, points),
+    ("win_rate_same_length", "at equal length", percent, points),
     ("kl", "KL", short, lambda x: short(x, 2)),
     ("words", "Words", lambda x: f"{x:.0f}", lambda x: f"{x:.0f}"),
-    ("score", "Judge’s score", short, lambda x: short(x, 2)),
+    ("score", "Score", short, lambda x: short(x, 2)),
     ("reward", "Reward", short, lambda x: short(x, 2)),
-    ("finished", "Ended by itself", percent, percent),
+    ("finished", "Ended", percent, percent),
 )
 SAYS = {
     "win_rate": "Wins over base: share of the answers that the judge prefers to the base’s, ties half; 50 % is even.",
     "win_rate_same_length": "At equal length: the same among answers within 20 % of the base’s length.",
     "kl": "KL: how far a model is from the base, in nats an answer, on its own answers.",
-    "score": "Judge’s score: the mean over answers.",
+    "score": "Score: the judge’s, the mean over answers.",
     "reward": "Reward: the reward model’s mean score, without unit or zero.",
-    "finished": "Ended by itself: not cut off at the limit of tokens.",
+    "finished": "Ended: by itself, not cut off at the limit of tokens.",
 }
 
 

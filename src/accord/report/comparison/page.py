@@ -10,10 +10,11 @@ from accord.report.comparison.figures import cards, pictures, tables
 from accord.report.comparison.remarks import remarks
 from accord.report.document import PAGES, cut, turns, write_page
 from accord.report.facts import number
-from accord.report.words import count, short
+from accord.report.words import count, moment, short
 
 OPEN, MOST = 6, 40  # prompts
 FOLDED, SHOWN = 90, 60  # words: of a longer answer than the first, so many are shown
+DRAWN = {"temperature": "temperature {:g}", "max_new_tokens": "at most {} tokens an answer", "seed": "seed {}"}
 
 
 class Shown(NamedTuple):
@@ -76,12 +77,9 @@ def lead(comparison: Comparison) -> str:
 def facts_line(comparison: Comparison) -> list[str]:
     """When, and how answers were drawn."""
     drawn = comparison.decoding
-    told = [str(comparison.record.get("at") or "").replace("T", ", ").replace("+00:00", " UTC")]
-    told += [f"{words} {drawn[name]}" for name, words in DRAWN.items() if name in drawn]
+    told = [moment(comparison.record.get("at"))]
+    told += [words.format(drawn[name]) for name, words in DRAWN.items() if name in drawn]
     return [each for each in told if each]
-
-
-DRAWN = {"temperature": "temperature", "max_new_tokens": "tokens at most", "seed": "seed"}
 
 
 def prompts(comparison: Comparison) -> list[Asked]:
@@ -99,7 +97,7 @@ def prompts(comparison: Comparison) -> list[Asked]:
 def _shown(model: Model, answer: dict[str, Any]) -> Shown:
     text, rest = fold(cut(str(answer.get("text", ""))))
     scores = [(name, number(answer.get(name))) for name in ("score", "reward")]
-    told = " · ".join(f"{name} {short(score)}" for name, score in scores if score is not None)
+    told = " · ".join(f"{name} {short(score, 2)}" for name, score in scores if score is not None)
     words = len(str(answer.get("text", "")).split())
     return Shown(model, text, rest, words, told, bool(answer.get("finished", True)), number(answer.get("verdict")))
 

@@ -75,6 +75,18 @@ def far(comparison: Comparison) -> Remark | None:
     )
 
 
+def not_measured(comparison: Comparison) -> Remark | None:
+    """Drawn otherwise than the models would?"""
+    if comparison.decoding.get("temperature", 1) == 1:
+        return None
+    return Remark(
+        "note",
+        "No distance was measured",
+        "KL from the base is estimated on answers drawn at temperature 1.",
+        "Compare at --temperature 1 to see what each gain cost.",
+    )
+
+
 def drift(comparison: Comparison) -> Remark | None:
     """Whose answers grew or shrank?"""
     base = comparison.base.figure("words")
@@ -159,5 +171,5 @@ def _names(models: Sequence[Model]) -> str:
 
 
 RULES: tuple[Callable[[Comparison], Remark | None], ...] = (
-    seen, better, among_themselves, far, drift, cut_off, rough, who_judged,
+    seen, better, among_themselves, far, not_measured, drift, cut_off, rough, who_judged,
 )  # fmt: skip
