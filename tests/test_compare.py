@@ -237,12 +237,13 @@ def test_runs_of_different_bases_need_one_named(runs, prompts, tmp_path, byte_to
         (["--judge", "mother"], "--judge mother: the judges are"),
         (["--judge", "longer", "--judge-url", "http://x/v1", "--judge-model", "m"], "exclude each other"),
         (["--judge-url", "http://x/v1"], "belong together"),
-        (["--reward-model", "smollm2"], "gives no scores"),
+        (["--reward-model", "RUN"], "trained by accord dpo, so it gives no scores"),
         ([], "no prompt is held out"),
     ],
 )
 def test_what_cannot_be_is_one_line(runs, tmp_path, prompts, arguments, why):
     given = ["--prompts", prompts, "--max-prompts", 1] if arguments else []
+    arguments = [str(runs[0].path) if word == "RUN" else word for word in arguments]
     result = accord(runs[0].path, *arguments, *given, "--out", tmp_path / "c.html", *SHORT)
     assert result.exit_code == 1
     assert why in result.stderr

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accord.cli.which_run import reward_run
 from accord.evaluation import JUDGES, Judge, by_score
 from accord.feedback import AccordError, from_json, text_of
 from accord.quality.tastes import TASTES
@@ -54,13 +55,15 @@ def judging(
 ) -> Judging:
     """Who judges, by the options of `accord compare`: a judge before a reward model. Nobody where none is given.
 
-    Raises AccordError where they exclude each other.
+    Raises AccordError where they exclude each other, or name what gives no scores.
     """
     if judge and url:
         raise AccordError("--judge and --judge-url exclude each other: choose one")
     if bool(url) != bool(model):
         raise AccordError("--judge-url and --judge-model belong together: give both")
     named_judge(judge)
+    if reward_model:
+        reward_run(reward_model, project)
     rewards = [Scorer("reward", reward_model, _reward_model(reward_model, project))] if reward_model else []
     if judge in TASTES:
         return Judging(judge, "taste", NAMED[judge], [Scorer("score", judge, _taste(judge)), *rewards])

@@ -14,13 +14,12 @@ import torch
 
 from accord.cli.answers import Answered, columns, plain
 from accord.cli.run_models import on_gpu, trained
-from accord.cli.which_run import which_run
+from accord.cli.which_run import reward_run
 from accord.evaluation.interval import Floats
 from accord.feedback import AccordError
 from accord.policy.forward import causal_lm
 from accord.policy.load import Policy
 from accord.policy.reward_model import load_reward_model, reward_rows
-from accord.runs import Run
 
 BLOCK = 512  # rows that are scored together
 Progress = Callable[[int], object]
@@ -39,16 +38,9 @@ def load_scorer(name: str, project: Path | None = None, max_length: int | None =
 
     Raises AccordError where it is none.
     """
-    try:
-        path = which_run(name, project)
-    except AccordError:
+    run = reward_run(name, project)
+    if run is None:
         return _foreign(name, max_length)
-    run = Run.open(path)
-    if run.info.get("method") != "reward":
-        raise AccordError(
-            f"{run.name}: trained by accord {run.info.get('method')}, so it gives no scores; `accord reward` trains a "
-            "model that does"
-        )
     config = run.config()
     limit: dict[str, Any] = {key: config[key] for key in ("max_length", "truncation_mode") if key in config}
     policy = trained(run)
