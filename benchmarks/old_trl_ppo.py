@@ -38,7 +38,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    PreTrainedTokenizerBase,
     TrainerCallback,
 )
 from trl.experimental.ppo import PPOConfig, PPOTrainer, ppo_trainer
@@ -85,7 +84,7 @@ class Stopwatch(TrainerCallback):
         self.logs.append(dict(logs or {}))
 
 
-def prompts(path: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+def prompts(path: str, tokenizer: Any) -> Dataset:
     """The rows' prompts as token ids, with the header of the answer."""
     rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
     chats = (tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=True) for row in rows)
