@@ -14,9 +14,10 @@ NOT_USED = {
     "prompt_group_size": "TRL draws examples one by one",
     "layout": "TRL pads",
     "reference_cache": "TRL keeps no reference log-probs from one run to the next",
+    "rollout_rows": "TRL samples all completions of a rollout at once",
 }
 #: Settings that TRL's configuration lacks and that reach its trainer all the same, see `accord.trainers.on_trl.build`.
-PASSED_ON = {"disable_dropout", "attn_implementation"}
+PASSED_ON = {"disable_dropout", "attn_implementation", "max_length", "disagreement_penalty"}
 #: Settings of TRL's that its trainer would ignore, because Accord loads the model and reads the data.
 NO_EFFECT = {
     "model_init_kwargs": "Accord loads the model: use dtype, model_revision, attn_implementation",
@@ -27,7 +28,13 @@ NO_EFFECT = {
 INSTEAD = {
     "balance_weights": "give desirable_weight or undesirable_weight",
     "reference_point": "loss_type apo_zero_unpaired has that of zero",
+    "kl_budget": "raise beta",
+    "kl_estimator": "its KL is estimated by k3",
+    "kl_in": "its rloo has the KL in the reward, its grpo in the loss",
+    "missing_eos_penalty": "mask_truncated_completions leaves out what was cut",
 }
+#: Settings of which TRL knows fewer values.
+FEWER = {"importance_sampling_level": ("token", "sequence")}
 #: Losses of Accord's that TRL has in trl.experimental.
 EXPERIMENTAL = ("simpo", "orpo", "cpo", "slic")
 
@@ -54,7 +61,16 @@ class OnTRL:
             if name not in NOT_USED and name not in PASSED_ON:
                 remedy = INSTEAD.get(name, "leave it out")
                 raise ValueError(f"{name}: TRL's {trainer} has no such setting; {remedy}, or leave out --backend trl")
+        for name, known in FEWER.items():
+            value = getattr(self, name, known[0])
+            if value not in known:
+                raise ValueError(
+                    f"{name} {value}: TRL's {trainer} knows only {' and '.join(known)}; use one, or leave out "
+                    "--backend trl"
+                )
         self._check_loss()
+        if PEERS[self.method].samples and self.train_sampling_strategy == "sequential":  # type: ignore[attr-defined]
+            self.shuffle_dataset = False  # its own setting, beside which it would not look at the other
 
     def _check_loss(self) -> None:
         losses, smoothed = PEERS[self.method].losses, PEERS[self.method].smoothed

@@ -11,7 +11,8 @@ class Peer(NamedTuple):
 
     losses     the values of `loss_type` that its trainer knows; empty where the configuration itself checks them
     smoothed   those that use `label_smoothing`; TRL's others ignore it
-    reference  whether it compares the model with a reference
+    reference  whether it compares the model with a reference that it is given
+    samples    whether it reads prompts, and learns from samples of its own
     """
 
     config: type[TrainingArguments]
@@ -19,6 +20,7 @@ class Peer(NamedTuple):
     losses: tuple[str, ...] = ()
     smoothed: tuple[str, ...] = ()
     reference: bool = False
+    samples: bool = False
 
 
 PEERS = {
@@ -35,4 +37,11 @@ PEERS = {
     ),
     "kto": Peer(trl.KTOConfig, trl.KTOTrainer, losses=("kto", "apo_zero_unpaired"), reference=True),
     "reward": Peer(trl.RewardConfig, trl.RewardTrainer),
+    "rloo": Peer(trl.RLOOConfig, trl.RLOOTrainer, samples=True),
+    "grpo": Peer(
+        trl.GRPOConfig,
+        trl.GRPOTrainer,
+        losses=("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"),
+        samples=True,
+    ),
 }  # fmt: skip

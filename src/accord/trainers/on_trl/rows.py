@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from accord.trainers import rows
+from accord.trainers.prompts import prompts_of
 
 Row = Mapping[str, Any]
 
@@ -51,6 +52,14 @@ def demonstration(row: Row) -> dict[str, Any]:
     """`prompt` and `completion`: of `messages`, the last turn is learnt, as in Accord."""
     whole = next(rows.demonstration(row))
     return {"prompt": whole["prompt"], "completion": whole["completion"]}
+
+
+def prompts(given: Iterable[Row], name: str, tokenizer: Any, args: Any) -> list[dict[str, Any]]:
+    """`prompt` and the columns that rewards are told, of the prompts that leave room for a completion: TRL has no limit
+    of its own."""
+    longest = None if args.max_length is None else args.max_length - args.max_completion_length
+    found = prompts_of(given, name, tokenizer, longest, lambda what, done, total: None)
+    return [{"prompt": each.text, **each.columns} for each in found]
 
 
 #: method -> a row of Accord's as TRL's
