@@ -238,13 +238,14 @@ def test_runs_of_different_bases_need_one_named(runs, prompts, tmp_path, byte_to
         (["--judge", "longer", "--judge-url", "http://x/v1", "--judge-model", "m"], "exclude each other"),
         (["--judge-url", "http://x/v1"], "belong together"),
         (["--reward-model", "RUN"], "trained by accord dpo, so it gives no scores"),
+        (["--out", "figures.json"], "name the page, such as figures.html"),
         ([], "no prompt is held out"),
     ],
 )
 def test_what_cannot_be_is_one_line(runs, tmp_path, prompts, arguments, why):
     given = ["--prompts", prompts, "--max-prompts", 1] if arguments else []
     arguments = [str(runs[0].path) if word == "RUN" else word for word in arguments]
-    result = accord(runs[0].path, *arguments, *given, "--out", tmp_path / "c.html", *SHORT)
+    result = accord(runs[0].path, "--out", tmp_path / "c.html", *arguments, *given, *SHORT)
     assert result.exit_code == 1
     assert why in result.stderr
     assert result.stderr.strip().count("\n") == 0

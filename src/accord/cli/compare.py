@@ -63,6 +63,8 @@ def command(
     The base model takes part. Answers are kept: a comparison that was interrupted goes on, and with one more RUN only
     that one is asked.
     """
+    if out.suffix == ".json":
+        raise AccordError(f"--out {out}: name the page, such as {out.with_suffix('.html')}; its figures go beside it")
     opened = [Run.open(which_run(run, project)) for run in runs]
     judged = judging(judge, judge_url, judge_model, reward_model, project)
     field = contenders(opened, base, project)

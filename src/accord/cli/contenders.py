@@ -14,6 +14,8 @@ from accord.policy.load import Policy, load_policy
 from accord.runs import Run
 
 BASE = "base"
+#: The files of a model that decide what it answers.
+TELLING = ("*.safetensors", "*config.json", "tokenizer.json", "*.jinja")
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def content(place: str) -> str:
     if not place or not folder.is_dir():
         return place
     digest = blake2b(digest_size=10)
-    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*config.json"), *folder.glob("tokenizer.json")]):
+    for file in sorted(file for pattern in TELLING for file in folder.glob(pattern)):
         with file.open("rb") as opened:
             digest.update(file.name.encode() + file_digest(opened, "blake2b").digest())
     return digest.hexdigest()

@@ -60,7 +60,7 @@ def render(comparison: Comparison) -> str:
         prompts=asked[:MOST],
         prompts_open=OPEN,
         prompts_all=len(asked),
-        sources=[(model.name, model.source) for model in comparison.models],
+        sources=sources(comparison),
     )
 
 
@@ -80,6 +80,13 @@ def facts_line(comparison: Comparison) -> list[str]:
     told = [moment(comparison.record.get("at"))]
     told += [words.format(drawn[name]) for name, words in DRAWN.items() if name in drawn]
     return [each for each in told if each]
+
+
+def sources(comparison: Comparison) -> list[tuple[str, str]]:
+    """Where the models are, and who judged."""
+    found = [(model.name, model.source) for model in comparison.models]
+    found += [("judge", comparison.judge), ("reward model", str(comparison.record.get("reward_model") or ""))]
+    return [(name, source) for name, source in found if source]
 
 
 def prompts(comparison: Comparison) -> list[Asked]:
