@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training_kit import KINDS, farthest, make
+from training_kit import KINDS, ONLINE, farthest, make
 
 #: In one worker: the processes are launched once, and never by two workers at a time.
 pytestmark = pytest.mark.xdist_group("processes")
@@ -35,8 +35,9 @@ def run(kind: str, folder: Path, processes: int, resume: bool = False, **changes
     from conftest import byte_tokenizer
 
     tokenizer = byte_tokenizer._get_wrapped_function()() if processes > 1 else changes.pop("tokenizer")
-    given = {"eval_dataset": KINDS[kind].rows(3)[:1] if kind != "kto" else KINDS[kind].rows(3)}
-    settings = SETTINGS | changes | {"per_device_train_batch_size": BATCH // processes}
+    given = {"eval_dataset": (KINDS | ONLINE)[kind].rows(3)[: 3 if kind == "kto" else 1]}
+    batch = changes.pop("batch", BATCH)
+    settings = SETTINGS | changes | {"per_device_train_batch_size": batch // processes}
     trainer = make(kind, folder, tokenizer, given=given, **settings)
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_model(str(folder / "final"))
@@ -66,7 +67,16 @@ ALIKE = [
     ("following", "dpo", {"sync_ref_model": True, "ref_model_sync_steps": 2}),
     ("batch", "kto", {"reference_point": "batch"}),
     ("ema", "kto", {"reference_point": "ema"}),
+    ("rloo", "rloo", {"batch": 12, "normalize_advantages": True}),  # three prompts: one process has one of them
+    (
+        "grpo",
+        "grpo",
+        {"scale_rewards": "batch", "beta": 0.1, "steps_per_generation": 2, "mask_truncated_completions": True},
+    ),
+    ("ppo", "ppo", {"batch": 8, "num_mini_batches": 2, "kl_target": 0.1, "missing_eos_penalty": 1.0, "save_steps": 2}),
 ]
+#: Optimizer steps of both epochs, where they are not 6.
+STEPS = {"grpo": 4 * 2 * 2, "ppo": 2 * 4 * 2}
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +96,15 @@ def log(folder: Path) -> list[dict]:
     """What was logged but for the times that it took."""
     records = json.loads((folder / "log.json").read_text())
     assert "train_loss" in records.pop()
-    return [{k: v for k, v in r.items() if "runtime" not in k and "per_second" not in k} for r in records]
+    times = ("runtime", "per_second", "time/")
+    return [{k: v for k, v in r.items() if not any(each in k for each in times)} for r in records]
 
 
 @pytest.mark.parametrize(("name", "kind", "changes"), ALIKE)
 def test_two_processes_are_as_one(name, kind, changes, two, tmp_path, byte_tokenizer):
     run(kind, tmp_path, 1, tokenizer=byte_tokenizer, **changes)
     one, both = log(tmp_path), log(two / name)
-    assert len(one) == len(both) == 6 + 2
+    assert len(one) == len(both) == STEPS.get(name, 6) + 2
     for alone, together in zip(one, both, strict=True):
         assert alone.keys() == together.keys()
         assert together == pytest.approx(alone, abs=2e-5)

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from accord.trainers import checkpoint
 from accord.trainers.checkpoint import STAGING, last_checkpoint
 from conftest import make_tiny_llama
-from training_kit import KINDS, farthest, make, train, weights
+from training_kit import KINDS, ONLINE, farthest, make, train, weights
 
 ROWS = 10  # with batches of 4: steps of 4, 4 and 2 examples, so that epochs end within and without a checkpoint
 EPOCHS = {"num_train_epochs": 3, "rows": ROWS, "save_strategy": "steps", "save_steps": 2}
@@ -39,8 +39,9 @@ class Kill(TrainerCallback):
 
 def logged(trainer):
     """What was logged at every step, but for the times that it took."""
+    times = ("runtime", "per_second", "time/")
     return [
-        {key: value for key, value in record.items() if "runtime" not in key and "per_second" not in key}
+        {key: value for key, value in record.items() if not any(each in key for each in times)}
         for record in trainer.state.log_history
         if "train_loss" not in record
     ]
@@ -66,6 +67,26 @@ def test_killed_within_any_step(kind, lora, tmp_path, byte_tokenizer):
     assert whole.state.global_step == STEPS
     for step in (3, 4, 9):
         resumed = killed(step, kind, tmp_path / str(step), byte_tokenizer, lora=lora, **EPOCHS)
+        assert farthest(weights(resumed), weights(whole)) == 0
+        assert logged(resumed) == logged(whole)
+
+
+#: Two optimizer batches to a rollout, and each rollout gone through twice: most checkpoints fall amid a rollout.
+UPDATES = {
+    "grpo": {"steps_per_generation": 2, "num_iterations": 2, "beta": 0.1},
+    "ppo": {"num_mini_batches": 2, "num_ppo_epochs": 2, "kl_target": 0.1, "kl_horizon": 100, "critic_warmup_steps": 1},
+    "rloo": {"steps_per_generation": 2, "num_iterations": 2},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(ONLINE))
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+def test_killed_amid_a_rollout(kind, lora, tmp_path, byte_tokenizer):
+    """With the rollout at hand, the critic and its optimizer, the KL coefficient, and the count of episodes."""
+    settings = {"max_steps": 7, "rows": 18, "save_strategy": "steps", "save_steps": 3, **UPDATES[kind]}
+    whole = train(kind, tmp_path / "whole", byte_tokenizer, lora=lora, **settings)
+    for step in (4, 7):
+        resumed = killed(step, kind, tmp_path / str(step), byte_tokenizer, lora=lora, **settings)
         assert farthest(weights(resumed), weights(whole)) == 0
         assert logged(resumed) == logged(whole)
 

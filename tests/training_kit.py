@@ -2,6 +2,7 @@
 
 import gc
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -11,10 +12,16 @@ from transformers import LlamaForSequenceClassification
 from accord.trainers import (
     DPOConfig,
     DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
     KTOConfig,
     KTOTrainer,
+    PPOConfig,
+    PPOTrainer,
     RewardConfig,
     RewardTrainer,
+    RLOOConfig,
+    RLOOTrainer,
     SFTConfig,
     SFTTrainer,
 )
@@ -28,12 +35,14 @@ WORDS = ["tea", "sun", "hill", "river", "of", "a", "the", "small", "bright", "co
 
 
 class Kind(NamedTuple):
-    """A method as tests use it."""
+    """A method as tests use it; `given` goes to its trainer, `changes` to its configuration."""
 
     trainer: type
     config: type
     rows: object
     model: object = make_tiny_llama
+    given: Mapping = {}
+    changes: Mapping = {}
 
 
 def make_tiny_reward_model(tokenizer, seed=0, heads=1):
@@ -74,11 +83,29 @@ def demonstrations(n: int) -> list[dict]:
     return [{"id": f"answer-{i}", "prompt": r["prompt"], "completion": r["chosen"]} for i, r in enumerate(pairs(n))]
 
 
+def prompts(n: int) -> list[dict]:
+    return [{"id": f"prompt-{i}", "prompt": row["prompt"], "wanted": WORDS[i % 5][0]} for i, row in enumerate(pairs(n))]
+
+
+def early(prompts, completions, wanted, **columns) -> list[float]:
+    """A reward that takes a column: how much of a completion is in the first half of the alphabet."""
+    assert len(prompts) == len(completions) == len(wanted)
+    return [sum(letter < "n" for letter in text) / 4 + (w in text) for text, w in zip(completions, wanted, strict=True)]
+
+
 KINDS = {
     "dpo": Kind(DPOTrainer, DPOConfig, pairs),
     "kto": Kind(KTOTrainer, KTOConfig, unpaired),
     "reward": Kind(RewardTrainer, RewardConfig, pairs, make_tiny_reward_model),
     "sft": Kind(SFTTrainer, SFTConfig, demonstrations),
+}
+REWARDED = {"reward_funcs": early}
+SAMPLING = {"num_generations": 4, "per_device_train_batch_size": 16, "max_completion_length": 8, "learning_rate": 1e-3}
+#: Methods that learn from their own samples.
+ONLINE = {
+    "grpo": Kind(GRPOTrainer, GRPOConfig, prompts, given=REWARDED, changes=SAMPLING),
+    "ppo": Kind(PPOTrainer, PPOConfig, prompts, given=REWARDED, changes=SAMPLING | {"num_ppo_epochs": 2}),
+    "rloo": Kind(RLOOTrainer, RLOOConfig, prompts, given=REWARDED, changes=SAMPLING),
 }
 
 
@@ -102,14 +129,14 @@ def quick(config: type, folder, **changes):
 
 def make(kind: str, folder, tokenizer, *, model=None, lora=False, rows=12, given=None, **changes):
     """A trainer of `kind`. `given` goes to the trainer, `changes` to its configuration."""
-    method = KINDS[kind]
+    method = (KINDS | ONLINE)[kind]
     adapter = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
     return method.trainer(
         model=method.model(tokenizer) if model is None else model,
-        args=quick(method.config, folder, **changes),
+        args=quick(method.config, folder, **method.changes | changes),
         train_dataset=method.rows(rows) if isinstance(rows, int) else rows,
         processing_class=tokenizer,
-        **({"peft_config": adapter} if lora else {}) | (given or {}),
+        **({"peft_config": adapter} if lora else {}) | dict(method.given) | (given or {}),
     )
 
 

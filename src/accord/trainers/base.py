@@ -192,7 +192,7 @@ class AccordTrainer(WithReference):
         model.train()
         self._drawn = inputs
         shares = self._shares(inputs)
-        total = self._total(sum(map(self.objective.units, inputs)))
+        total = self._total(sum(map(self.objective.units, inputs))) or 1.0  # where nothing counts, the loss is 0
         references = self.references_of(_examples(shares))
         preview = self._preview(inputs, shares, references)
         loss = torch.zeros((), device=self.accelerator.device)

@@ -15,7 +15,8 @@ from accord.losses.policy_gradient import WEIGHTS
 from accord.policy.forward import Asked
 from accord.policy.values import attach, critic_of, without_critic
 from accord.rollout.choice import sample_key
-from accord.rollout.conversation import Reply, converse
+from accord.rollout.conversation import Conversation, Reply, converse
+from accord.rollout.rewards import Rewards
 from accord.rollout.sample import Sampler
 from accord.rollout.sources import RewardLike, reward_models, source_of
 from accord.trainers.base import AccordTrainer
@@ -213,16 +214,20 @@ class OnlineTrainer(AccordTrainer):
                 max_rows=args.rollout_rows,
                 dtype=torch.bfloat16 if args.bf16 else None,
             )
-        columns = {name: [prompts[c.prompt].columns.get(name) for c in conversations] for name in _names(prompts)}
-        rewards = self.source(
-            [prompts[c.prompt].text for c in conversations], [c.said for c in conversations], **columns
-        )
+        rewards = self._rewards(prompts, conversations)
         episodes = episodes_of(conversations, prompts, rewards, args.missing_eos_penalty or 0.0)
         for episode in episodes:
             episode.position = rank + processes * episode.position
         self._ask(episodes)
         everyone = [episode for part in gather_object([episodes]) for episode in part]
         return sorted(everyone, key=lambda episode: (episode.position, episode.sample))
+
+    def _rewards(self, prompts: Sequence[Prompt], conversations: Sequence[Conversation]) -> Rewards:
+        if not conversations:  # a process without prompts
+            return Rewards([], {})
+        asked = [prompts[each.prompt] for each in conversations]
+        columns = {name: [prompt.columns.get(name) for prompt in asked] for name in _names(prompts)}
+        return self.source([prompt.text for prompt in asked], [each.said for each in conversations], **columns)
 
     def _ask(self, episodes: Sequence[Episode]) -> None:
         """Has policy, critic and reference say what they make of the episodes' tokens. Where nothing depends on that,
