@@ -373,11 +373,11 @@ class AccordTrainer(WithReference):
         steps = self.state.global_step
         output = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if output.global_step > steps and self._trainable_hash() == before:
-            raise NothingLearntError(
-                "training changed no weight: is everything frozen, or learning_rate 0 (or too small for the weights' "
-                "precision)?"
-            )
+            raise NothingLearntError(f"training changed no weight: {self._why_nothing()}")
         return output
+
+    def _why_nothing(self) -> str:
+        return "is everything frozen, or learning_rate 0 (or too small for the weights' precision)?"
 
     def _trainable_hash(self) -> str:
         return weights_hash((n, p) for n, p in self.model.named_parameters() if p.requires_grad)

@@ -123,6 +123,7 @@ class OnlineTrainer(AccordTrainer):
         self._objectives = {warming: online_objective(args, self.online.names, warming) for warming in (False, True)}
         self._groups: list[list[Example]] = []  # of the rollout at hand: each prompt's examples
         self._standing: StandingReference | None = None
+        self._differed = False  # whether any completion was better or worse than expected
 
     # ---- Data
 
@@ -172,8 +173,15 @@ class OnlineTrainer(AccordTrainer):
         began = time.perf_counter()
         self.objective = self._objectives[step < getattr(self.args, "critic_warmup_steps", 0)]
         loss = super().training_step(model, self._batch(step % self.args.updates), num_items_in_batch)
+        if self.objective is self._objectives[True]:
+            for parameter in self._policy_parameters():
+                parameter.grad = None  # or weight decay and momentum would move it
         self._means.add({"time/update": _once(time.perf_counter() - began)}, 1.0)
         return loss
+
+    def _policy_parameters(self) -> list[nn.Parameter]:
+        with without_critic(self.model):
+            return list(self.model.parameters())
 
     def _begin_rollout(self, prompts: Sequence[Prompt], step: int) -> None:
         """Samples, rewards, and finds advantages; all processes then know the whole rollout."""
@@ -291,6 +299,7 @@ class OnlineTrainer(AccordTrainer):
         share = WEIGHTS[self.args.surrogate().loss_type](
             experience.lengths_E, counted_E, self.args.max_completion_length
         )
+        self._differed |= bool((credit.advantages_N * counted_E.repeat_interleave(experience.lengths_E)).any())
         groups: list[list[Example]] = [[] for _ in range(told[-1].position + 1)]
         rows = zip(told, share.inside.tolist(), share.units.tolist(), experience.lengths_E.tolist(), strict=True)
         for episode, inside, units, length in rows:
@@ -326,6 +335,14 @@ class OnlineTrainer(AccordTrainer):
             self.stopped = f"the KL from the reference is {kl:.2f} nats a completion, over kl_budget {args.kl_budget:g}"
             log.warning("training ends after step %d: %s", step + 1, self.stopped)
             self.control.should_training_stop = True
+
+    def _why_nothing(self) -> str:
+        if self._differed:
+            return super()._why_nothing()
+        return (
+            "no completion was better than the others of its prompt, or all that were are masked: look at the rewards, "
+            "sample more (num_generations, temperature), or leave out mask_truncated_completions"
+        )
 
     # ---- The reference
 
