@@ -121,6 +121,30 @@ def spot_chart(spots: Sequence[Spot], label: str, up: Callable[[float], str], ba
     return _svg([*body, *_names(spots, x, y)], label)
 
 
+def path_chart(across: Sequence[Point], up: Sequence[Point], label: str) -> Markup:
+    """The course of two figures that were taken at the same steps: a dot a step, fainter the earlier, and a smoothed
+    line, with the names of the steps at its ends."""
+    across, up = thin(across), thin(up)
+    xs, ys = [point.value for point in across], [point.value for point in up]
+    x = Scale(*_widen(min(0, *xs), max(xs), 0.06), LEFT, WIDTH - RIGHT)
+    y = Scale(*_widen(min(ys), max(ys), 0.1), HEIGHT - BOTTOM, TOP)
+    line = [(a.value, u.value) for a, u in zip(smooth(across), smooth(up), strict=True)]
+    ends = [
+        Spot(f"step {point.step:.0f}", "one", Estimate(place[0], None, None), Estimate(place[1], None, None))
+        for point, place in ((across[0], line[0]), (across[-1], line[-1]))
+    ]
+    route = f'<path class="line one" d="{_path([(x(a), y(u)) for a, u in line])}"/>'
+    return _svg([_grid(x, y), *_dots(across, up, x, y), route, *_names(ends, x, y)], label)
+
+
+def _dots(across: Sequence[Point], up: Sequence[Point], x: Scale, y: Scale) -> list[str]:
+    return [
+        f'<circle class="mark one" opacity="{_n(0.2 + 0.6 * i / len(across))}" cx="{_n(x(a.value))}" '
+        f'cy="{_n(y(u.value))}" r="3"><title>step {a.step:.0f}: {short(u.value)} at {short(a.value)}</title></circle>'
+        for i, (a, u) in enumerate(zip(across, up, strict=True), 1)
+    ]
+
+
 def _spot(spot: Spot, x: Scale, y: Scale, up: Callable[[float], str]) -> Markup:
     return Markup('<circle class="mark {}" cx="{}" cy="{}" r="5"><title>{}: {} at {}</title></circle>').format(
         spot.tone, _n(x(spot.x.value)), _n(y(spot.y.value)), spot.name, up(spot.y.value), short(spot.x.value)

@@ -66,28 +66,27 @@ class Figure(NamedTuple):
 
 def figures(facts: Facts) -> list[Figure]:
     """The curves that this run has numbers for."""
-    drawn = []
-    for curve in CURVES:
-        lines = [line for line in _lines(facts, curve) if line.points]
-        if lines:
-            svg = line_chart(lines, _told(curve.title, lines), curve.baseline)
-            keys = [(line.name, line.tone, line.held_out) for line in lines]
-            drawn.append(Figure(curve.title, curve.says, svg, keys, _table(lines)))
-    return drawn
+    return [draw(curve, lines) for curve in CURVES if (lines := _lines(facts, curve))]
+
+
+def draw(curve: Curve, lines: list[Line]) -> Figure:
+    """A curve by its lines, of which there is one at least."""
+    svg = line_chart(lines, _told(curve.title, lines), curve.baseline)
+    keys = [(line.name, line.tone, line.held_out) for line in lines]
+    return Figure(curve.title, curve.says, svg, keys, table(lines))
+
+
+def twin(name: str) -> str:
+    """What a line's held-out twin is called."""
+    return "held out" if name == "training" else f"{name}, held out"
 
 
 def _lines(facts: Facts, curve: Curve) -> list[Line]:
     trained = [Line(name, tone, facts.series(metric)) for metric, name, tone in curve.lines]
     held_out = [
-        Line(
-            "held out" if name == "training" else f"{name}, held out",
-            tone,
-            facts.series(f"eval_{metric}"),
-            held_out=True,
-        )
-        for metric, name, tone in curve.lines
+        Line(twin(name), tone, facts.series(f"eval_{metric}"), held_out=True) for metric, name, tone in curve.lines
     ]
-    return trained + held_out
+    return [line for line in trained + held_out if line.points]
 
 
 def _told(title: str, lines: list[Line]) -> str:
@@ -100,7 +99,8 @@ def _told(title: str, lines: list[Line]) -> str:
     return f"{title}: {'; '.join(courses)}"
 
 
-def _table(lines: list[Line]) -> list[list[str]]:
+def table(lines: list[Line]) -> list[list[str]]:
+    """The numbers behind a picture, at evenly spaced steps."""
     steps = sorted({point.step for line in lines for point in line.points})
     if len(steps) > ROWS:
         steps = [steps[round(i * (len(steps) - 1) / (ROWS - 1))] for i in range(ROWS)]

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from accord.report import reward_model
 from accord.report.curves import course
 from accord.report.facts import Facts
+from accord.report.online import remarks as online
 from accord.report.parts import Remark
+from accord.report.thresholds import KL_FAR, LENGTH_DRIFT
 from accord.report.words import count, duration, percent, short
 
-KL_FAR, KL_NEAR = 20.0, 0.1  # nats an answer
-LENGTH_DRIFT = 0.2  # of the length before
+KL_NEAR = 0.1  # nats an answer
 OVERFIT = 0.02  # rise of the held-out loss over its best, relative
 STILL = 0.01  # fall of the loss that counts as none
 OVERCONFIDENT = 0.1  # calibration error
@@ -76,7 +77,9 @@ def outcome(facts: Facts) -> Remark | None:
             "warning",
             "The base model's answers are preferred",
             f"The {judge} prefers the trained model's answers in only {shown}, ties half: training made them worse.",
-            "Check with `accord doctor` that chosen and rejected are not swapped; then train more gently "
+            "What was rewarded is not what the judge prefers: read the completions below, and change the reward."
+            if facts.is_online
+            else "Check with `accord doctor` that chosen and rejected are not swapped; then train more gently "
             "(smaller learning_rate, larger beta, fewer epochs).",
         )
     return Remark(
@@ -184,7 +187,9 @@ def drift(facts: Facts) -> Remark | None:
 
 
 def standing_still(facts: Facts) -> Remark | None:
-    """The loss did not move."""
+    """The loss did not move. Of methods that sample it says nothing: advantages are differences."""
+    if facts.is_online:
+        return None
     loss = course(facts.series("loss"))
     if not loss or loss[0] - loss[1] > max(STILL, _noise(facts)):
         return None
@@ -290,6 +295,7 @@ RULES: tuple[Callable[[Facts], Remark | None], ...] = (
     unfinished,
     not_finite,
     outcome,
+    *online.RULES,
     ranking,
     standing_still,
     overfitting,

@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accord.runs import Run
+from accord.runs.files import read_lines
 
 METHODS = {
     "sft": "with supervised fine-tuning",
     "dpo": "with Direct Preference Optimization (DPO)",
     "kto": "with Kahneman-Tversky Optimization (KTO)",
     "reward": "as a reward model",
+    "ppo": "with Proximal Policy Optimization (PPO)",
+    "rloo": "with REINFORCE leave-one-out (RLOO)",
+    "grpo": "with Group Relative Policy Optimization (GRPO)",
 }
+
+
+ONLINE = ("ppo", "rloo", "grpo")
 
 
 class Point(NamedTuple):
@@ -51,6 +58,7 @@ class Facts:
     summary: dict[str, Any]
     metrics: list[dict[str, Any]]
     samples: list[dict[str, Any]]
+    rollouts: list[dict[str, Any]]  # completions that were kept: step, prompt, completion, reward, finished
 
     @property
     def method(self) -> str:
@@ -64,6 +72,11 @@ class Facts:
     @property
     def is_reward_model(self) -> bool:
         return self.method == "reward"
+
+    @property
+    def is_online(self) -> bool:
+        """Whether it learnt from its own samples."""
+        return self.method in ONLINE
 
     @property
     def beta(self) -> float:
@@ -116,7 +129,10 @@ def read_facts(path: Path | str) -> Facts:
     run = Run.open(path)
     frozen = run.manifest()
     data = {**frozen, **_mapping(frozen.get("meta")), **_mapping(run.info.get("data"))}
-    return Facts(run.path, run.name, run.info, data, run.config(), run.summary(), run.metrics(), run.samples())
+    rollouts = read_lines(run.path / "rollouts.jsonl")
+    return Facts(
+        run.path, run.name, run.info, data, run.config(), run.summary(), run.metrics(), run.samples(), rollouts
+    )
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -9,10 +9,16 @@ from accord.report.document import PAGES, cut, turns, write_page
 from accord.report.explain import explain
 from accord.report.facts import Facts, number, read_facts
 from accord.report.held_out import pictures, tables
+from accord.report.online import figures as online
+from accord.report.online.readings import sources
+from accord.report.online.remarks import THRESHOLDS
+from accord.report.online.rollouts import galleries
 from accord.report.parts import Card, bounds, bracketed
 from accord.report.words import count, duration, moment, percent, short
 
 SAMPLES_OPEN, SAMPLES_MOST = 6, 40
+#: A snapshot's form -> what one of its rows is.
+NOUNS = {"preference": "preference pair", "unpaired": "rated answer", "prompt": "prompt"}
 
 
 class Sample(NamedTuple):
@@ -45,7 +51,11 @@ def render(facts: Facts) -> str:
         facts_line=facts_line(facts),
         cards=cards(facts),
         remarks=explain(facts),
-        figures=figures(facts),
+        thresholds=THRESHOLDS,
+        galleries=galleries(facts),
+        training_cards=online.cards(facts) if facts.is_online and facts.evaluated else [],
+        figures=online.figures(facts) if facts.is_online else figures(facts),
+        more_figures=online.more_figures(facts) if facts.is_online else [],
         tables=tables(facts),
         pictures=pictures(facts),
         samples=samples,
@@ -70,10 +80,13 @@ def _on(facts: Facts) -> str:
     if train is None:
         return ""
     form = str(facts.data.get("form") or "preference")
-    return f" on {count(train, {'preference': 'preference pair', 'unpaired': 'rated answer'}.get(form, 'example'))}"
+    return f" on {count(train, NOUNS.get(form, 'example'))}"
 
 
 def _by(facts: Facts) -> str:
+    if facts.is_online:
+        names = " and ".join(f"“{name}”" for name in sources(facts))
+        return f", rewarded by {names}" if names else ""
     kinds = {"human": "person", "simulated": "simulated annotator", "dataset": "data set"}
     who = [
         f"{n} {'people' if kind == 'human' and n != 1 else kinds.get(kind, kind) + ('s' if n != 1 else '')}"
@@ -116,7 +129,9 @@ def cards(facts: Facts) -> list[Card]:
     before, after = facts.figure("words_before"), facts.figure("words_after")
     if before is not None and after is not None:
         found.append(Card("Words an answer", f"{before:.0f} → {after:.0f}", "", "before and after training"))
-    if not facts.evaluated:
+    if facts.is_online and not facts.evaluated:
+        found += online.cards(facts)
+    elif not facts.evaluated:
         for name, label, show in (
             ("loss", "Training loss", short),
             ("rewards/accuracies", "Training accuracy", percent),

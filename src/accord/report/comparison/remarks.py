@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from accord.report.comparison.facts import Comparison, Model
-from accord.report.explain import KL_FAR, LENGTH_DRIFT, WIDE
+from accord.report.explain import WIDE
 from accord.report.parts import Remark
+from accord.report.thresholds import KL_FAR, LENGTH_DRIFT
 from accord.report.words import count, percent, short
 
 OFTEN_CUT = 0.3  # of the answers

@@ -1,0 +1,1 @@
+"""What a report shows of a method that learns from its own samples: PPO, RLOO, GRPO."""
