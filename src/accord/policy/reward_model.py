@@ -60,6 +60,11 @@ def use_padding(model: nn.Module, tokenizer: Any) -> None:
     config.get_text_config().pad_token_id = tokenizer.pad_token_id
 
 
+def has_saved_heads(model: nn.Module) -> bool:
+    """Whether the heads were saved with the model or its adapter, and are not fresh ones on a language model."""
+    return hasattr(model, "peft_config") or _saved_with_heads(causal_lm(model).config)
+
+
 def reward_rows(
     model: nn.Module,
     tokenizer: Any,

@@ -62,22 +62,8 @@ class Function:
 
     @classmethod
     def load(cls, path: str) -> "Function":
-        """The function at `module:function`; modules of the working directory are found too."""
-        module_name, colon, function_name = path.partition(":")
-        if not (module_name and colon and function_name):
-            raise AccordError(f"reward function {path!r}: write module:function, such as my_rewards:brevity")
-        if str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
-        try:
-            module = import_module(module_name)
-        except ModuleNotFoundError as error:
-            raise AccordError(
-                f"reward function {path!r}: {error} (install it, or run where {module_name} is)"
-            ) from error
-        function = getattr(module, function_name, None)
-        if not callable(function):
-            raise AccordError(f"reward function {path!r}: {module_name} has no function {function_name}")
-        return cls(function)
+        """The function at `module:function`, see `named_function`."""
+        return cls(named_function(path, "reward function"))
 
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Sequence[Any]) -> Rewards:
         known = {"prompts": prompts, "completions": completions, **columns}
@@ -147,6 +133,23 @@ class Mixture:
         total = [sum(map(mul, weights, row)) for row in zip(*(found.total for found in each), strict=True)]
         parts = {name: values for found in each for name, values in found.parts.items()}
         return Rewards(total, parts)
+
+
+def named_function(path: str, what: str) -> Callable[..., Any]:
+    """The function at `module:function`; modules of the working directory are found too. `what` it is, for errors."""
+    module_name, colon, function_name = path.partition(":")
+    if not (module_name and colon and function_name):
+        raise AccordError(f"{what} {path!r}: write module:function, such as my_rewards:brevity")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise AccordError(f"{what} {path!r}: {error} (install it, or run where {module_name} is)") from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise AccordError(f"{what} {path!r}: {module_name} has no function {function_name}")
+    return function
 
 
 def checked(name: str, values: Iterable[Any], wanted: int, remedy: str = "give every completion a number") -> Rewards:

@@ -9,7 +9,7 @@ from torch import nn
 from accord.feedback import AccordError
 from accord.policy.forward import causal_lm
 from accord.policy.load import load_tokenizer
-from accord.policy.reward_model import load_reward_model
+from accord.policy.reward_model import has_saved_heads, load_reward_model
 from accord.policy.rewards import gives_rewards
 from accord.rollout.rewards import Function, Mixture, RewardModel, RewardSource
 
@@ -54,6 +54,8 @@ def reward_models(source: RewardSource) -> list[RewardModel]:
 def _source(one: Any, tokenizer: Any, penalty: float, options: Mapping[str, Any]) -> RewardSource:
     if isinstance(one, str | Path):
         loaded = load_reward_model(one)
+        if not has_saved_heads(loaded.model):
+            raise AccordError(f"{one}: a language model, which gives no rewards; train a reward model: `accord reward`")
         return RewardModel(loaded.model, loaded.tokenizer, Path(one).name, penalty, options)
     if isinstance(one, nn.Module):
         if not gives_rewards(causal_lm(one)):
