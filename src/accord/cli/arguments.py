@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_t
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
+from accord.cli.environment_options import EnvironmentOptions
 from accord.cli.options import NOT_HERE, DataOptions, ModelOptions, RunOptions
 from accord.feedback import AccordError
 
@@ -30,13 +31,15 @@ class Given(NamedTuple):
 
 @dataclass
 class Arguments:
-    """Everything a training command was told. `given` holds only what the user wrote, converted."""
+    """Everything a training command was told. `given` holds only what the user wrote, converted; `environment` is of
+    methods that sample."""
 
     model: ModelOptions
     data: DataOptions
     run: RunOptions
     config: Any
     given: dict[str, Any]
+    environment: Any = None
 
 
 class _Parser(HfArgumentParser):
@@ -46,12 +49,18 @@ class _Parser(HfArgumentParser):
         raise AccordError(message)
 
 
-def parse(config_class: type[TrainingArguments], argv: Sequence[str], **defaults: Any) -> Arguments:
+def parse(
+    config_class: type[TrainingArguments],
+    argv: Sequence[str],
+    *,
+    environment: type[EnvironmentOptions] | None = None,
+    **defaults: Any,
+) -> Arguments:
     """Raises AccordError, one line naming the file and line or the option, and the nearest name of an unknown key.
 
     `defaults` are used where neither the file nor the command line says otherwise.
     """
-    groups: list[Any] = [ModelOptions, DataOptions, RunOptions, config_class]
+    groups: list[Any] = [ModelOptions, DataOptions, RunOptions, config_class, *([environment] if environment else [])]
     parser = _Parser(groups, allow_abbrev=False, add_help=False)
     hints = {name: hint for group in groups for name, hint in get_type_hints(group).items()}
     known = {f.name: hints[f.name] for group in groups for f in fields(group) if f.init}
@@ -69,10 +78,10 @@ def parse(config_class: type[TrainingArguments], argv: Sequence[str], **defaults
             given[key] = _convert(parser, known, Given(key, value, item.where))
     _check_peft(defaults | given)
     try:
-        model, data, run, config = parser.parse_dict(defaults | given)
+        model, data, run, config, *more = parser.parse_dict(defaults | given)
     except (ValueError, TypeError, ImportError) as error:
         raise AccordError(_one_line(error)) from error
-    return Arguments(model, data, run, config, given)
+    return Arguments(model, data, run, config, given, *more)
 
 
 def command_line(argv: Sequence[str]) -> Iterator[Given]:

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import TrainingArguments
 
 from accord.cli.arguments import Arguments, Given, command_line, config_file, parse
+from accord.cli.environment_options import OPTIONS
 from accord.feedback import AccordError
 from accord.runs import Run
 from accord.trainers.checkpoint import last_checkpoint
@@ -18,8 +19,8 @@ def read_options(method: str, config: type[TrainingArguments], argv: Sequence[st
 
     Raises AccordError where a resumed run would go on with other settings than it began with.
     """
-    defaults = _defaults(method)
-    options = parse(config, argv, **defaults)
+    defaults, environment = _defaults(method), OPTIONS.get(method)
+    options = parse(config, argv, environment=environment, **defaults)
     if not options.run.resume:
         return options
     folder = Path(options.config.output_dir)
@@ -27,7 +28,7 @@ def read_options(method: str, config: type[TrainingArguments], argv: Sequence[st
         raise AccordError(f"{folder}: there is no run to resume; leave out --resume to begin one")
     run = Run.open(folder)
     before = {key: value for key, value in run.info.get("given", {}).items() if key not in ONCE}
-    options = parse(config, argv, **(defaults | before))
+    options = parse(config, argv, environment=environment, **(defaults | before))
     now, then = resolved(options), run.config()
     if run.summary().get("finished") and all(now[key] == then[key] for key in ("max_steps", "num_train_epochs")):
         raise AccordError(
@@ -51,13 +52,13 @@ FREE = ONCE | {
     "num_train_epochs", "max_steps", "save_strategy", "save_steps", "save_total_limit", "report_to", "run_name",
     "eval_strategy", "eval_steps", "logging_strategy", "logging_steps", "logging_first_step", "dataset_name", "project",
     "log_level", "per_device_eval_batch_size", "token_budget", "dataloader_num_workers", "activation_checkpointing",
-    "gradient_checkpointing",
+    "gradient_checkpointing", "rollout_rows", "judge_url",
 }  # fmt: skip
 
 
 def named_backend(method: str, argv: Sequence[str]) -> str:
     """Whose trainers are asked for, before the options can be read: they depend on it. A resumed run keeps its own."""
-    said = {given.key: given.value for given in _written(argv)}
+    said = {given.key: given.value for given in written(argv)}
 
     def text(key: str) -> str | None:
         value = said.get(key)
@@ -70,12 +71,12 @@ def named_backend(method: str, argv: Sequence[str]) -> str:
     return named or "accord"
 
 
-def _written(argv: Sequence[str]) -> Iterator[Given]:
+def written(argv: Sequence[str]) -> Iterator[Given]:
     """What the files say that `argv` names, then what it says itself."""
-    written = list(command_line(argv))
-    for path in [path for given in written if given.key == "config" for path in given.value]:
+    said = list(command_line(argv))
+    for path in [path for given in said if given.key == "config" for path in given.value]:
         yield from config_file(Path(path))
-    yield from written
+    yield from said
 
 
 def _defaults(method: str) -> dict[str, Any]:
@@ -117,5 +118,6 @@ def starting_point(folder: Path, options: Arguments) -> str | None:
 
 def resolved(options: Arguments) -> dict[str, Any]:
     """Every option as it came out, as JSON."""
-    settings = {**vars(options.model), **vars(options.data), **vars(options.run), **options.config.to_dict()}
+    groups = [options.model, options.data, options.run, *([options.environment] if options.environment else [])]
+    settings = {name: value for group in groups for name, value in vars(group).items()} | options.config.to_dict()
     return json.loads(json.dumps(settings, default=str))

@@ -21,6 +21,9 @@ COMMANDS = {
     "dpo": "Train on preference pairs (Direct Preference Optimization).",
     "kto": "Train on thumbs up and down (Kahneman-Tversky Optimization).",
     "reward": "Train a reward model on preference pairs.",
+    "ppo": "Train on samples and their rewards (Proximal Policy Optimization).",
+    "rloo": "Train on samples and their rewards (REINFORCE Leave-One-Out).",
+    "grpo": "Train on samples and their rewards (Group Relative Policy Optimization).",
     "evaluate": "Measure a trained model on what training did not see.",
     "sample": "Sample a model's answers to prompts, here or from a server.",
     "compare": "The same prompts answered by several models, side by side.",
@@ -30,7 +33,7 @@ COMMANDS = {
     "demo": "The whole loop on a small real model, in a few minutes.",
 }
 #: These parse their own `--key value` arguments, as TRL's scripts do.
-TRAINING = {"sft", "dpo", "kto", "reward"}
+TRAINING = {"sft", "dpo", "kto", "reward", "ppo", "rloo", "grpo"}
 
 
 class Lazy(TyperGroup):

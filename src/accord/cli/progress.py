@@ -1,6 +1,7 @@
 """What a person sees while a model trains, and what the run folder keeps of it."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -26,7 +27,12 @@ SHOWN = {
     "rewards/accuracies": ("acc", "{:.2f}"),
     "margin": ("margin", "{:+.3f}"),
     "accuracy": ("acc", "{:.2f}"),
+    "reward": ("reward", "{:+.3f}"),
+    "objective/scores": ("reward", "{:+.3f}"),
     "kl": ("kl", "{:.2f}"),
+    "kl_per_completion": ("kl", "{:.2f}"),  # where both are logged, `kl` is that of a token
+    "objective/kl": ("kl", "{:.2f}"),
+    "completions/mean_length": ("length", "{:.0f}"),
 }
 
 
@@ -126,7 +132,7 @@ class ShowProgress(TrainerCallback):
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs: Any):
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
-        held_out = "eval_loss" in logs
+        held_out = of_held_out(logs)
         prefix = "eval_" if held_out else ""
         figures = {name: form.format(logs[prefix + key]) for key, (name, form) in SHOWN.items() if prefix + key in logs}
         if "num_tokens" in logs and (speed := self.pace.tokens_a_second(logs["num_tokens"])):
@@ -147,6 +153,11 @@ class ShowProgress(TrainerCallback):
         if self.bar:
             self.bar.stop()
             self.bar = None
+
+
+def of_held_out(logs: Mapping[str, Any]) -> bool:
+    """Whether a log record is of an evaluation. Methods that sample have a reward there, and no loss."""
+    return any(name.startswith("eval_") for name in logs)
 
 
 def clock(seconds: float | None) -> str:

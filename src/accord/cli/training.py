@@ -23,9 +23,10 @@ from transformers.utils.logging import disable_progress_bar
 from accord import __version__
 from accord.cli.arguments import Arguments
 from accord.cli.beginning import named_backend, read_options, resolved, starting_point
+from accord.cli.environment_options import OPTIONS
 from accord.cli.options import ModelOptions
 from accord.cli.processes import start_all
-from accord.cli.progress import Keeper, ShowProgress
+from accord.cli.progress import Keeper, ShowProgress, of_held_out
 from accord.cli.training_data import COLUMNS, rows_for
 from accord.exchange.snapshot import Snapshot, read_snapshot, write_snapshot
 from accord.feedback import AccordError
@@ -45,6 +46,7 @@ class Method(NamedTuple):
     loader       configuration -> what loads the model to train, called as `load_policy`
     task         PEFT's name for what the model does
     check_rows   raises ValueError where the trainer cannot learn from one of the rows; None where it takes all
+    environment  options -> the trainer's further arguments, of a method that samples: what rewards, what replies
     """
 
     name: str
@@ -56,6 +58,7 @@ class Method(NamedTuple):
     loader: Callable[[Any], Callable[..., Policy]] = lambda config: load_policy
     task: str = "CAUSAL_LM"
     check_rows: Callable[[Iterable[Mapping[str, Any]]], None] | None = None
+    environment: Callable[[Arguments], dict[str, Any]] | None = None
 
 
 def on_trl(method: Method) -> Method:
@@ -85,6 +88,7 @@ def train(method: Method, argv: Sequence[str]) -> None:
     try:
         method = by_backend(method, argv)
         options = read_options(method.name, method.config, argv)
+        given = method.environment(options) if method.environment else {}
     except (AccordError, ValueError):
         if os.environ.get("RANK", "0") != "0":  # the first process says it for all
             raise typer.Exit(1) from None
@@ -96,8 +100,10 @@ def train(method: Method, argv: Sequence[str]) -> None:
     snapshot = on_main(state, lambda: prepare(method, folder, options, checkpoint, argv, console))
     shown = ShowProgress(method.name.upper(), console)
     disable_progress_bar()  # Transformers' own, for each file that it writes
-    trainer = assemble(method, options, load(method, options), snapshot, shown)
     run = Run.open(folder)
+    if method.environment:
+        given["on_rollout"] = run.log_rollout
+    trainer = assemble(method, options, load(method, options), snapshot, shown, given)
     trainer.add_callback(shown)
     if state.is_main_process:
         trainer.add_callback(Keeper(run))
@@ -168,10 +174,11 @@ def prepare(
 
 def evaluated(trainer: Trainer) -> bool:
     """Whether the last step was evaluated already."""
-    return any("eval_loss" in r and r["step"] == trainer.state.global_step for r in trainer.state.log_history)
+    return any(of_held_out(r) and r["step"] == trainer.state.global_step for r in trainer.state.log_history)
 
 
 NOUNS = {"sft": "answers", "dpo": "pairs", "kto": "answers", "reward": "pairs"}
+NOUNS |= dict.fromkeys(OPTIONS, "prompts")
 
 
 def load(method: Method, arguments: Arguments) -> Policy:
@@ -211,7 +218,14 @@ def lora(options: ModelOptions, task: str) -> LoraConfig | None:
     )
 
 
-def assemble(method: Method, options: Arguments, policy: Policy, snapshot: Snapshot, shown: ShowProgress) -> Trainer:
+def assemble(
+    method: Method,
+    options: Arguments,
+    policy: Policy,
+    snapshot: Snapshot,
+    shown: ShowProgress,
+    given: Mapping[str, Any],
+) -> Trainer:
     """The method's trainer on the snapshot's rows, silent: progress is shown by our own callback."""
     test = dataset(method, snapshot, "test") if options.config.eval_strategy != "no" else None
     if options.config.eval_strategy != "no" and test is None:
@@ -225,15 +239,19 @@ def assemble(method: Method, options: Arguments, policy: Policy, snapshot: Snaps
         processing_class=policy.tokenizer,
         peft_config=lora(options.model, method.task),
         progress=shown.before,
+        **given,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
 
 
-def dataset(method: Method, snapshot: Snapshot, split: str) -> Dataset | None:
-    """The columns that the method's trainer reads; None where the split is empty."""
+def dataset(method: Method, snapshot: Snapshot, split: str) -> Dataset | list[dict[str, Any]] | None:
+    """The columns that the method's trainer reads; None where the split is empty. Prompts are rows as they are: their
+    columns may hold anything."""
     rows = list(snapshot.rows(split)) if snapshot.counts.get(split) else []
+    if snapshot.form == "prompt":
+        return rows or None
     columns = [name for name in COLUMNS[method.name] if any(name in row for row in rows)]
     return Dataset.from_list([{name: row.get(name) for name in columns} for row in rows]) if rows else None
 
@@ -248,7 +266,9 @@ def summary(trainer: Trainer, snapshot: Snapshot, metrics: Mapping[str, float], 
     for record in trainer.state.log_history:
         logged = {key: value for key, value in record.items() if not key.startswith(("train_", "total_flos"))}
         last |= {f"train_{key}" if key in OF_REWARDS else key: value for key, value in logged.items()}
+    stopped = getattr(trainer, "stopped", "")  # why a method that samples ended early
     return {
+        **({"stopped": stopped} if stopped else {}),
         **{key: value for key, value in last.items() if key not in ("step", "epoch")},
         **{key: value for key, value in metrics.items() if key != "total_flos"},
         "steps": trainer.state.global_step,
@@ -263,6 +283,8 @@ def finish(method: Method, run: Run, figures: Mapping[str, Any], options: Argume
     run.update_summary({**figures, "finished": True})
     folder = shlex.quote(str(run.path))
     console.print(f"\n{figures['steps']:,} steps in {figures['seconds']:,.0f} s. The model is in {folder}")
+    if "stopped" in figures:
+        console.print(f"  it ended early: {figures['stopped']}", soft_wrap=True)
     if options.run.report_html:
         console.print(f"  report:   {write_report(run.path)}")
     use = "score:    accord score FILE --model" if method.name == "reward" else "talk:     accord chat"

@@ -4,16 +4,23 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from accord.cli.options import DataOptions
 from accord.exchange import read
-from accord.exchange.rows import demonstration_rows, preference_rows, split_prompts, unpaired_rows
+from accord.exchange.rows import (
+    Split,
+    demonstration_rows,
+    preference_rows,
+    prompt_rows,
+    split_prompts,
+    unpaired_rows,
+)
 from accord.exchange.snapshot import MANIFEST, read_snapshot
-from accord.feedback import AccordError, Annotator, Comparison, Noun, Prompt, Rating, Response
+from accord.feedback import AccordError, Annotator, Comparison, Noun, Prompt, Rating, Response, from_json
 from accord.quality import pair_labels, response_labels
 from accord.store import Store
 
@@ -21,7 +28,9 @@ Row = dict[str, Any]
 
 #: method -> the form of its rows
 FORMS = {"sft": "sft", "dpo": "preference", "kto": "unpaired", "reward": "preference"}
-#: method -> the columns that its trainer reads; the snapshot keeps the others too
+FORMS |= dict.fromkeys(("ppo", "rloo", "grpo"), "prompt")
+#: method -> the columns that its trainer reads; the snapshot keeps the others too. Methods that sample read all: their
+#: rewards may ask for any
 COLUMNS = {
     "sft": ("id", "prompt", "completion", "messages"),
     "dpo": ("id", "prompt", "chosen", "rejected", "p_chosen", "weight"),
@@ -78,11 +87,12 @@ def rows_for(method: str, data: DataOptions) -> Rows:
     if len(names) == 1 and (Path(names[0]) / MANIFEST).is_file():
         return _limited(_frozen(form, Path(names[0])), data)
     votes = Votes.of(nouns(data))
-    split = split_prompts(votes.prompts, data.test_fraction)
+    split, notes = split_prompts(votes.prompts, data.test_fraction), list[str]()
+    if method == "reward":
+        split = _voted_on(votes, split, data.test_fraction, notes)
     meta: dict[str, Any] = {"source": names, "labels": data.labels, "test_fraction": data.test_fraction}
     meta["annotators"] = dict(Counter(annotator.kind.value for annotator in votes.annotators.values()))
-    notes: list[str] = []
-    make = {"sft": _demonstrations, "preference": _preferences, "unpaired": _unpaired}[form]
+    make = {"sft": _demonstrations, "preference": _preferences, "unpaired": _unpaired, "prompt": _prompts}[form]
     train, test = (list(rows) for rows in make(votes, data.labels, split, notes))
     if not train:
         raise AccordError(_nothing(method, names, votes, test=len(test)))
@@ -161,7 +171,7 @@ def _selected(loaded: Any, data: DataOptions) -> Iterator[Noun]:
         yield from read(folder, data.dataset_format)
 
 
-def _preferences(votes: Votes, labels: str, split: Any, notes: list[str]) -> Iterator[Iterable[Row]]:
+def _preferences(votes: Votes, labels: str, split: Split, notes: list[str]) -> Iterator[Iterable[Row]]:
     weighed = pair_labels(votes.comparisons, labels, annotators=votes.annotators.values())
     telling = [label for label in weighed if label.weight > 0]
     if len(telling) < len(weighed):
@@ -170,7 +180,7 @@ def _preferences(votes: Votes, labels: str, split: Any, notes: list[str]) -> Ite
         yield preference_rows(prompts, votes.responses, telling)
 
 
-def _unpaired(votes: Votes, labels: str, split: Any, notes: list[str]) -> Iterator[Iterable[Row]]:
+def _unpaired(votes: Votes, labels: str, split: Split, notes: list[str]) -> Iterator[Iterable[Row]]:
     weighed = response_labels(votes.comparisons, votes.ratings, labels, annotators=votes.annotators.values())
     if votes.comparisons and not votes.ratings:
         notes.append("no thumbs in the data: preferred answers count as desirable, the others as undesirable")
@@ -178,7 +188,24 @@ def _unpaired(votes: Votes, labels: str, split: Any, notes: list[str]) -> Iterat
         yield unpaired_rows(prompts, votes.responses, weighed)
 
 
-def _demonstrations(votes: Votes, labels: str, split: Any, notes: list[str]) -> Iterator[Iterable[Row]]:
+def _prompts(votes: Votes, labels: str, split: Split, notes: list[str]) -> Iterator[Iterable[Row]]:
+    for prompts in split:
+        yield prompt_rows(prompts)
+
+
+def _voted_on(votes: Votes, split: Split, test_fraction: float, notes: list[str]) -> Split:
+    """A reward model is only worth as much as it gets right of pairs that it was not shown: where nobody voted on the
+    prompts that are marked for testing, some of the others are held out."""
+    voted = {vote.prompt_id for vote in votes.comparisons}
+    if not split.test or any(prompt.id in voted for prompt in split.test):
+        return split
+    again = split_prompts([replace(p, split="") for p in split.train if p.id in voted], test_fraction)
+    if again.test:
+        notes.append(f"no votes on the prompts marked test: {len(again.test)} of the others are held out")
+    return again
+
+
+def _demonstrations(votes: Votes, labels: str, split: Split, notes: list[str]) -> Iterator[Iterable[Row]]:
     if any(response.demonstration for response in votes.responses):
         for prompts in split:
             yield demonstration_rows(prompts, votes.responses)
@@ -190,10 +217,19 @@ def _demonstrations(votes: Votes, labels: str, split: Any, notes: list[str]) -> 
 
 def _frozen(form: str, directory: Path) -> Rows:
     snapshot = read_snapshot(directory)
+    if form == "prompt" and snapshot.form != form:
+        asked = {split: _asked(snapshot.rows(split)) for split in snapshot.counts}
+        return Rows(form, asked, {**snapshot.meta, "snapshot": str(directory)}, [])
     if snapshot.form != form:
         raise AccordError(f"{directory}: a snapshot of {snapshot.form} rows, and this method trains on {form} rows")
     splits = {split: snapshot.rows(split) for split in snapshot.counts}
     return Rows(form, splits, {**snapshot.meta, "snapshot": str(directory)}, [])
+
+
+def _asked(rows: Iterable[Row]) -> list[Row]:
+    """The prompts of rows of another form, each once."""
+    prompts = [Prompt(from_json(row["prompt"])) for row in rows if "prompt" in row]
+    return list(prompt_rows({prompt.id: prompt for prompt in prompts}.values()))
 
 
 def _limited(rows: Rows, data: DataOptions) -> Rows:
@@ -208,6 +244,7 @@ _NEEDS = {
     "dpo": "preferences (prompt, chosen, rejected, or votes on pairs)",
     "kto": "thumbs (prompt, completion, label) or preferences",
     "reward": "preferences (prompt, chosen, rejected, or votes on pairs)",
+    **dict.fromkeys(("ppo", "rloo", "grpo"), "prompts (a column prompt)"),
 }
 
 

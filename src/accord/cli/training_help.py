@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import TrainingArguments
 
+from accord.cli.environment_options import OPTIONS
 from accord.cli.options import DataOptions, ModelOptions, RunOptions
 
 EXAMPLES = {
@@ -18,6 +19,7 @@ EXAMPLES = {
     "dpo": "votes.jsonl",
     "kto": "thumbs.jsonl",
     "reward": "votes.jsonl",
+    **dict.fromkeys(OPTIONS, "prompts.jsonl"),
 }
 #: What people set of `transformers.TrainingArguments`.
 OFTEN = (
@@ -42,6 +44,7 @@ def page(method: str, summary: str, config_class: type, everything: bool = False
     own.sort(key=lambda f: f.name not in vars(config_class)["__annotations__"])  # the method's before what all have
     sections: dict[str, Iterable[Field]] = {
         "Data": fields(DataOptions),
+        **({"Rewards, in the order of reward_weights": fields(OPTIONS[method])} if method in OPTIONS else {}),
         "Model": [f for f in model if f not in lora],
         "LoRA": lora,
         method.upper(): own,
@@ -59,11 +62,16 @@ def page(method: str, summary: str, config_class: type, everything: bool = False
 
 def _head(method: str, summary: str) -> list[Any]:
     command, data = f"accord {method}", EXAMPLES[method]
+    rewarded = method in OPTIONS
+    by_model, by_function = " --reward_model_name_or_path runs/reward", " --reward_functions my_rewards:brevity"
     examples = {
-        f"{command} --dataset_name {data} --output_dir runs/first": "the small model that comes with Accord",
+        f"{command} --dataset_name {data}{by_model * rewarded} --output_dir runs/first": "the small model that comes "
+        "with Accord",
+        **({f"{command} --dataset_name {data}{by_function}": "brevity of my_rewards.py, here"} if rewarded else {}),
         f"{command} --config recipes/{method}-hh.yaml --learning_rate 2e-6": "a recipe; the command line wins",
         f"{command} --config recipes/{method}-hh.yaml --resume": "go on after a kill or a power cut",
-        f"{command} --dataset_name {data} --model_name_or_path MODEL --use_peft": "your own model, with LoRA",
+        f"{command} --dataset_name {data}{by_model * rewarded} --model_name_or_path MODEL --use_peft": "your own "
+        "model, with LoRA",
         f"accelerate launch --num_processes 2 -m {command} --config FILE.yaml": "several processes",
     }
     lines = [Text.assemble((f"  # {what}\n", "dim"), (f"  {line}", "cyan")) for line, what in examples.items()]

@@ -8,6 +8,9 @@ from typing import Any
 from accord.runs import files
 from accord.runs.versions import versions
 
+#: Files of records that have a `step`: a resumed run forgets the later ones.
+DATED = ("metrics.jsonl", "samples.jsonl", "rollouts.jsonl")
+
 
 class Run:
     """A folder `runs/NAME/`. Every write is whole or absent, so that a killed run can be read and resumed.
@@ -15,6 +18,7 @@ class Run:
     run.json       what was asked, written once: `Run.info`
     metrics.jsonl  one object a log step, under TRL's names, with `step`
     samples.jsonl  what the model says: `prompt`, `before`, `after`, or whatever a recorder adds
+    rollouts.jsonl a few of the samples that a method learnt from: `step`, `prompt`, `completion`, `reward`, `finished`
     summary.json   the figures that a person or a script asks for
     data/          the snapshot that it was trained on
     """
@@ -55,7 +59,7 @@ class Run:
         if (path / "run.json").exists() and not overwrite:
             raise ValueError(f"{path}: there is a run already; resume it, or choose another output_dir")
         path.mkdir(parents=True, exist_ok=True)
-        for name in ("metrics.jsonl", "samples.jsonl", "summary.json", "report.html"):
+        for name in (*DATED, "summary.json", "report.html"):
             (path / name).unlink(missing_ok=True)
         info = {
             "name": path.resolve().name,
@@ -107,7 +111,7 @@ class Run:
 
     def rewind(self, step: int) -> None:
         """Forget what was logged after `step`: a resumed run will measure it again."""
-        for name in ("metrics.jsonl", "samples.jsonl"):
+        for name in DATED:
             records = files.read_lines(self.path / name)
             kept = [record for record in records if record.get("step", 0) <= step]
             if len(kept) < len(records):
@@ -124,6 +128,15 @@ class Run:
     def samples(self) -> list[dict[str, Any]]:
         """What was recorded with `add_sample`, in order."""
         return files.read_lines(self.path / "samples.jsonl")
+
+    def log_rollout(self, step: int, samples: Iterable[Mapping[str, Any]]) -> None:
+        """Record some of what the model sampled to learn from in the steps after `step`; see rollouts.jsonl above."""
+        for sample in samples:  # its step is the first that learns from it, as that of the metrics
+            files.append_line(self.path / "rollouts.jsonl", {"step": step + 1, **sample})
+
+    def rollouts(self) -> list[dict[str, Any]]:
+        """What was recorded with `log_rollout`, in order."""
+        return files.read_lines(self.path / "rollouts.jsonl")
 
     def update_summary(self, figures: Mapping[str, Any], forget: Iterable[str] = ()) -> None:
         """Merge `figures` into summary.json; those that are there under other names stay, but for `forget`."""
