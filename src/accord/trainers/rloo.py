@@ -20,9 +20,15 @@ class RLOOConfig(GroupConfig):
     normalize_advantages: bool = field(
         default=False, metadata={"help": "Divide advantages by their standard deviation over the rollout."}
     )
-    reward_clip_range: tuple[float, float] | None = field(
-        default=None, metadata={"help": "Rewards below the first and above the second are held there."}
+    reward_clip_range: list[float] | None = field(
+        default=None, metadata={"help": "Two numbers: rewards below the first and above the second are held there."}
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        bounds = self.reward_clip_range
+        if bounds is not None and (len(bounds) != 2 or bounds[0] >= bounds[1]):
+            raise ValueError(f"reward_clip_range is {bounds}: use two numbers, the lower first")
 
     @property
     def kl_coefficient(self) -> float:
@@ -36,9 +42,12 @@ class RLOOConfig(GroupConfig):
 def advantages(experience: Experience, config: RLOOConfig, coefficient: float) -> Credit:
     """`rloo` of rewards less β·KL of whole completions (Ahmadian et al. 2024, arXiv:2402.14740, section 2.3).
 
-    `normalize_advantages`: (A − mean)/(deviation + 10⁻⁴), as TRL.
+    `reward_clip_range` holds rewards, before KL; `normalize_advantages`: (A − mean)/(deviation + 10⁻⁴), as TRL.
     """
-    advantages_PG = rloo(experience.per_prompt(experience.less_kl(coefficient)))
+    rewards_PG = experience.per_prompt(experience.rewards_N)
+    if config.reward_clip_range is not None:
+        rewards_PG = rewards_PG.clamp(*config.reward_clip_range)
+    advantages_PG = rloo(rewards_PG - coefficient * experience.per_prompt(experience.kl_N))
     if config.normalize_advantages:
         advantages_PG = (advantages_PG - advantages_PG.mean()) / (advantages_PG.std() + 1e-4)
     return Credit(experience.per_token(advantages_PG))
