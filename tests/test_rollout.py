@@ -8,6 +8,7 @@ from transformers import set_seed
 
 from accord.feedback import Message
 from accord.rollout import Sampler
+from accord.rollout.gate import Choice
 from accord.rollout.slots import Slots
 
 PROMPTS = ["Hello", "A rather longer prompt than the first, so that rows differ", "x", "What is 2 + 2?"]
@@ -74,7 +75,7 @@ def test_prompts_are_drawn_by_their_names(sampler):
 @pytest.mark.parametrize("in_slots", [True, False])
 def test_it_computes_in_another_precision_and_gives_the_weights_back(sampler, in_slots, monkeypatch):
     if not in_slots:
-        monkeypatch.setattr("accord.rollout.sample.why_not_slots", lambda model, tokens: "the test says so")
+        monkeypatch.setattr("accord.rollout.sample.choose", lambda model, tokens: Choice(None, "the test says so"))
     model = sampler.model.train()
     own = {name: weight.data_ptr() for name, weight in model.named_parameters()}
     cast = copy.deepcopy(model)
@@ -190,7 +191,7 @@ def test_generate_draws_the_same_samples(sampler, monkeypatch):
     sampler.ends = frozenset(range(100, 110))
     reference = ordered(sampler.sample(PROMPTS, **settings))
     assert {s.finished for s in reference} == {True, False}
-    monkeypatch.setattr("accord.rollout.sample.why_not_slots", lambda model, tokens: "the test says so")
+    monkeypatch.setattr("accord.rollout.sample.choose", lambda model, tokens: Choice(None, "the test says so"))
     other = Sampler(sampler.model, sampler.tokenizer)
     other.ends = sampler.ends
     for a, b in zip(reference, ordered(other.sample(PROMPTS, max_rows=5, **settings)), strict=True):

@@ -34,29 +34,26 @@ def generate(
     length: int,
     ends: frozenset[int],
 ) -> list[tuple[list[int], list[float]]]:
-    """For each prompt a completion of at most `length` tokens, up to its end token, and the tokens' log-probs."""
+    """For each prompt a completion of at most `length` tokens, up to its end token, and the tokens' log-probs.
+
+    The model is in eval mode, and gradients are off.
+    """
     width = max(map(len, prompts))
     pad = min(ends, default=0)
     ids_RT = torch.tensor([[pad] * (width - len(tokens)) + list(tokens) for tokens in prompts], device=model.device)
     mask_RT = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in prompts], device=model.device)
     draw = _Draw(decoding, torch.tensor(keys, device=model.device))
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            model.generate(
-                input_ids=ids_RT,
-                attention_mask=mask_RT,
-                generation_config=GenerationConfig(
-                    do_sample=False,
-                    max_new_tokens=length,
-                    eos_token_id=sorted(ends) or None,
-                    pad_token_id=pad,
-                ),
-                logits_processor=LogitsProcessorList([draw]),
-            )
-    finally:
-        model.train(training)
+    model.generate(
+        input_ids=ids_RT,
+        attention_mask=mask_RT,
+        generation_config=GenerationConfig(
+            do_sample=False,
+            max_new_tokens=length,
+            eos_token_id=sorted(ends) or None,
+            pad_token_id=pad,
+        ),
+        logits_processor=LogitsProcessorList([draw]),
+    )
     tokens_of, logps_of = zip(*draw.tokens, strict=True), zip(*draw.logps, strict=True)
     return [_cut(tokens, logps, ends) for tokens, logps in zip(tokens_of, logps_of, strict=True)]
 

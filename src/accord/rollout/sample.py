@@ -14,9 +14,10 @@ from accord.policy.forward import causal_lm
 from accord.policy.gate import window
 from accord.rollout.choice import Decoding, position_keys, sample_key
 from accord.rollout.fallback import generate
-from accord.rollout.gate import why_not_slots
-from accord.rollout.precision import Cast
-from accord.rollout.slots import Slots, decode, prefill
+from accord.rollout.gate import Choice, choose
+from accord.rollout.modules import Modules
+from accord.rollout.packed import Packed, Unpackable
+from accord.rollout.slots import Slots
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class Sampler:
         ends = model.generation_config.eos_token_id
         ends = tokenizer.eos_token_id if ends is None else ends
         self.ends = frozenset([ends] if isinstance(ends, int) else ends or [])
-        self._why_not: str | None = None  # found out when first asked
+        self._choice: Choice | None = None  # made when first asked
         self._said: set[str] = set()
 
     def sample(
@@ -147,11 +148,11 @@ class Sampler:
         rows = [_Row(p, s, sample_key(seed, name[p.prompt], s)) for p in prefixes for s in range(n)]
         if not rows:
             return
-        cast = Cast(self.model, dtype)
-        if self._slots_fit(prefixes[0].tokens, max_new_tokens):
-            ended = self._in_slots(deque(rows), decoding, max_new_tokens, max_rows, prefill_tokens, cast)
+        decoder = self._decoder(prefixes[0].tokens, max_new_tokens, dtype)
+        if decoder is None:
+            ended = self._generated(rows, decoding, max_new_tokens, max_rows, dtype)
         else:
-            ended = self._generated(rows, decoding, max_new_tokens, max_rows, cast)
+            ended = self._in_slots(decoder, deque(rows), decoding, max_new_tokens, max_rows, prefill_tokens)
         for row in ended:
             if progress is not None:
                 progress(len(row.tokens))
@@ -161,16 +162,17 @@ class Sampler:
     def stream(self, prompt: Question, *, max_new_tokens: int = 512, seed: int = 0, **decoding: Any) -> Iterator[str]:
         """One completion's text, piece by piece as it is written. `decoding` as for `sample`, which says the same."""
         tokens = self.prompt_ids(prompt)
-        if not self._slots_fit(tokens, max_new_tokens):
+        decoder = self._decoder(tokens, max_new_tokens, None)
+        if decoder is None:
             settings = {"max_new_tokens": max_new_tokens, "seed": seed, **decoding}
             yield from (sampled.text for sampled in self.sample([tokens], **settings))
             return
         rule, slots, live = Decoding(**decoding), Slots(rows=1), list[_Row]()
         row = _Row(_Prefix(0, tokens), 0, sample_key(seed, 0, 0))
-        self._admit(slots, live, deque([row]), len(tokens))
+        self._admit(decoder, slots, live, deque([row]), len(tokens))
         shown = ""
         while not self._ended(row, max_new_tokens):
-            self._step(slots, live, rule)
+            self._step(decoder, slots, live, rule)
             text = self.tokenizer.decode(row.tokens, skip_special_tokens=True)
             if text.endswith("\ufffd") and not self._ended(row, max_new_tokens):
                 continue  # half a character: the next token may complete it
@@ -181,25 +183,36 @@ class Sampler:
         """See the function `prompt_ids`."""
         return prompt_ids(self.tokenizer, prompt)
 
-    def _slots_fit(self, longest: list[int], new: int) -> bool:
-        if self._why_not is None:
-            self._why_not = why_not_slots(self.model, longest)
+    def _decoder(self, longest: list[int], new: int, dtype: torch.dtype | None) -> Packed | Modules | None:
+        """What computes prompts and steps with the weights as they are now; None, and a warning, for `generate`."""
+        self._choice = self._choice or choose(self.model, longest)
         width = window(causal_lm(self.model).config)
         narrow = width is not None and len(longest) + new - 1 > width  # nothing looks at the last token
-        reason = self._why_not or (f"texts exceed the attention window of {width}" if narrow else "")
-        if reason and reason not in self._said:
+        if self._choice.decoder is not None and not narrow:
+            try:
+                return self._choice.decoder(self.model, dtype)
+            except Unpackable:  # another adapter has come since
+                self._choice = None
+                return self._decoder(longest, new, dtype)
+        reason = self._choice.reason or f"texts exceed the attention window of {width}"
+        if reason not in self._said:
             self._said.add(reason)
             log.warning("sampling with generate(), which is slower: %s", reason)
-        return not reason
+        return None
 
     def _in_slots(
-        self, waiting: deque[_Row], decoding: Decoding, length: int, max_rows: int, prefill_tokens: int, cast: Cast
+        self,
+        decoder: Packed | Modules,
+        waiting: deque[_Row],
+        decoding: Decoding,
+        length: int,
+        max_rows: int,
+        prefill_tokens: int,
     ) -> Iterator[_Row]:
         slots, live = Slots(min(max_rows, len(waiting))), list[_Row]()
         while waiting or live:
-            with cast.lent():
-                self._admit(slots, live, waiting, prefill_tokens)
-                self._step(slots, live, decoding)
+            self._admit(decoder, slots, live, waiting, prefill_tokens)
+            self._step(decoder, slots, live, decoding)
             for i in reversed(range(len(live))):
                 if self._ended(row := live[i], length):
                     last = live.pop()
@@ -211,19 +224,21 @@ class Sampler:
     def _ended(self, row: _Row, length: int) -> bool:
         return len(row.tokens) == length or (bool(row.tokens) and row.tokens[-1] in self.ends)
 
-    def _admit(self, slots: Slots, live: list[_Row], waiting: deque[_Row], prefill_tokens: int) -> None:
+    def _admit(
+        self, decoder: Packed | Modules, slots: Slots, live: list[_Row], waiting: deque[_Row], prefill_tokens: int
+    ) -> None:
         """Begins as many waiting rows as there is room for, with their prompt's keys and values."""
         while waiting and len(live) < slots.rows:
             prefix = waiting[0].prefix
             if prefix.cache is None and len(prefix.tokens) > 1:
-                self._prefill(waiting, prefill_tokens)
+                self._prefill(decoder, waiting, prefill_tokens)
             if prefix.cache is not None:
                 slots.place(len(live), prefix.cache, prefix.row, len(prefix.tokens) - 1)
             live.append(waiting.popleft())
             if not waiting or waiting[0].prefix is not prefix:
                 prefix.cache = None  # its last row has begun
 
-    def _prefill(self, waiting: deque[_Row], budget: int) -> None:
+    def _prefill(self, decoder: Packed | Modules, waiting: deque[_Row], budget: int) -> None:
         """Computes the first few prompts that wait: as many as `budget` tokens hold, at least one."""
         batch: list[_Prefix] = []
         width = len(waiting[0].prefix.tokens) - 1  # the longest
@@ -232,16 +247,16 @@ class Sampler:
                 if batch and (len(batch) + 1) * width > budget:
                     break
                 batch.append(row.prefix)
-        cache = prefill(self.model, [prefix.tokens[:-1] for prefix in batch])
+        cache = decoder.prefill([prefix.tokens[:-1] for prefix in batch])
         for i, prefix in enumerate(batch):
             prefix.cache, prefix.row = cache, i
 
-    def _step(self, slots: Slots, live: list[_Row], decoding: Decoding) -> None:
+    def _step(self, decoder: Packed | Modules, slots: Slots, live: list[_Row], decoding: Decoding) -> None:
         """One more token for every live row."""
         newest, positions, keys, drawn = torch.tensor(
             [(row.newest, row.position, row.key, len(row.tokens)) for row in live], device=self.model.device
         ).unbind(1)
-        logits_RV = decode(self.model, slots, newest, positions)
+        logits_RV = decoder.decode(slots, newest, positions)
         with torch.inference_mode():
             chosen = decoding.choose(logits_RV, position_keys(keys, drawn))
         for row, token, logp in zip(live, chosen.tokens_R.tolist(), chosen.logps_R.tolist(), strict=True):
@@ -249,11 +264,12 @@ class Sampler:
             row.logps.append(logp)
 
     def _generated(
-        self, rows: list[_Row], decoding: Decoding, length: int, max_rows: int, cast: Cast
+        self, rows: list[_Row], decoding: Decoding, length: int, max_rows: int, dtype: torch.dtype | None
     ) -> Iterator[_Row]:
+        modules = Modules(self.model, dtype)
         for batch in (rows[i : i + max_rows] for i in range(0, len(rows), max_rows)):
             prompts, keys = [row.prefix.tokens for row in batch], [row.key for row in batch]
-            with cast.lent():
+            with modules.lent():
                 completions = generate(self.model, prompts, keys, decoding, length, self.ends)
             for row, completion in zip(batch, completions, strict=True):
                 row.tokens, row.logps = completion

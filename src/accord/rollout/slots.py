@@ -1,18 +1,15 @@
 """Keys and values of the samples in flight: one row of a tensor for each, written in place, never concatenated."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
+from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.modeling_utils import AttentionInterface
-
-from accord.policy.forward import causal_lm
 
 _GROWTH = 64  # places
 
@@ -36,13 +33,17 @@ class Slots(Cache):
     @torch.inference_mode()  # so is what a step makes when the slots grow: it could not be written to otherwise
     def place(self, row: int, prefill: Any, prompt: int, length: int) -> None:
         """Copies the first `length` keys and values of `prefill`'s row `prompt` into `row`."""
-        while len(self.layers) < len(prefill.layers):
-            self.layers.append(_SlotLayer(self))
-        for layer, source in zip(self.layers, prefill.layers, strict=True):
+        for layer, source in zip(self.places(len(prefill.layers)), prefill.layers, strict=True):
             keys, values = source.keys, source.values
             layer.reserve(length, keys, values)
             layer.keys[row, :, :length] = keys[prompt, :, :length]
             layer.values[row, :, :length] = values[prompt, :, :length]
+
+    def places(self, layers: int) -> Sequence["_SlotLayer"]:
+        """What is kept for each of the model's layers."""
+        while len(self.layers) < layers:
+            self.layers.append(_SlotLayer(self))
+        return self.layers
 
     @torch.inference_mode()
     def move(self, row: int, to: int) -> None:
@@ -111,7 +112,7 @@ class _SlotLayer(CacheLayerMixin):
 
 
 def slot_attention(
-    module: torch.nn.Module,
+    module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -143,50 +144,3 @@ def slot_attention(
 
 AttentionInterface.register("accord_slots", slot_attention)
 AttentionMaskInterface.register("accord_slots", sdpa_mask)
-
-
-@contextmanager
-def sampling(model: Any) -> Iterator[None]:
-    """Within it, `model` attends with `slot_attention`, in eval mode and without gradients; afterwards as before.
-
-    Entered for each step alone: between two steps the caller has the model, and may be training it.
-    """
-    config, training = causal_lm(model).config, model.training
-    ours: dict[str, Any] = {"_attn_implementation": "accord_slots"}
-    if getattr(config, "output_router_logits", False):
-        ours["output_router_logits"] = False  # the balancing loss that would follow cannot be had without its mask
-    before = {name: getattr(config, name) for name in ours}
-    for name, value in ours.items():
-        setattr(config, name, value)
-    model.train(False)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for name, value in before.items():
-            setattr(config, name, value)
-        model.train(training)
-
-
-def prefill(model: Any, prompts: Sequence[Sequence[int]]) -> Cache:
-    """Keys and values of prompts, padded on the right, where causal attention keeps the padding from mattering."""
-    ids_PL = torch.zeros(len(prompts), max(map(len, prompts)), dtype=torch.long)
-    for row, tokens in enumerate(prompts):
-        ids_PL[row, : len(tokens)] = torch.tensor(tokens)
-    with sampling(model):
-        return model(
-            ids_PL.to(model.device), past_key_values=DynamicCache(), use_cache=True, logits_to_keep=1
-        ).past_key_values
-
-
-def decode(model: Any, slots: Slots, tokens_R: Tensor, positions_R: Tensor) -> Tensor:
-    """Logits [R, V] of what follows each live row's newest token, which stands at `positions_R`."""
-    slots.begin_step(positions_R)
-    with sampling(model):
-        return model(
-            tokens_R[:, None],
-            position_ids=positions_R[:, None],
-            attention_mask=slots.mask(model.dtype),
-            past_key_values=slots,
-            use_cache=True,
-        ).logits[:, -1]
