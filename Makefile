@@ -2,6 +2,7 @@
 #   make demo       the whole loop on a small real language model
 #   make test       the tests              make test-slow  those that take minutes
 #   make check      style, types, layers   make bench      Accord and TRL side by side
+#   make bench-online   PPO, RLOO and GRPO beside TRL's
 #   make bench-noisy   soft and hard labels on flipped votes   make bench-others  what has no peer
 
 VENV := .venv
@@ -16,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench bench-noisy bench-others clean
+.PHONY: help demo test test-slow check bench bench-online bench-noisy bench-others clean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -38,6 +39,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-online: $(VENV)/.dev
+	$(BIN)/python benchmarks/online.py $(ARGS)
 
 bench-noisy: $(VENV)/.dev
 	$(BIN)/python benchmarks/noisy_labels.py $(ARGS)

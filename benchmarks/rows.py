@@ -47,3 +47,15 @@ def fitting(method: str, data: Path, model: str, count: int, max_length: int) ->
         random.Random(0).shuffle(single)
         return single
     return chosen
+
+
+def asked(data: Path, model: str, count: int, longest: int) -> list[dict[str, Any]]:
+    """`count` prompts of hh-rlhf, the first of at most `longest` tokens with the opening of an answer."""
+    tokenizer = AutoTokenizer.from_pretrained(model)
+
+    def fits(prompt: Any) -> bool:
+        ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"]
+        return len(ids) <= longest
+
+    made = rows_for("dpo", DataOptions(dataset_name=[str(data)], test_fraction=0.0)).splits["train"]
+    return list(islice(({"id": row["id"], "prompt": row["prompt"]} for row in made if fits(row["prompt"])), count))

@@ -103,17 +103,19 @@ class Bench:
         spec_file, out = self.scratch / "spec.json", self.scratch / "out.json"
         spec_file.write_text(json.dumps(spec))
         out.unlink(missing_ok=True)
-        done = subprocess.run(
-            [sys.executable, str(HERE / "worker.py"), str(spec_file), str(out)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode or not out.exists():
-            raise SystemExit(f"{tool} failed on {work}:\n{done.stderr[-3000:]}")
-        result = json.loads(out.read_text())
+        result = ran(spec_file, out, f"{tool}, {work}")
         note(f"    {tool:6} {result['throughput']:8.3f} {UNITS[work.method]}  {result['peak_memory_gb']:6.2f} GB")
         return result
+
+
+def ran(spec: Path, out: Path, name: str, python: str = sys.executable, worker: str = "worker.py") -> dict[str, Any]:
+    """What a worker wrote, in a process of its own."""
+    done = subprocess.run(
+        [python, str(HERE / worker), str(spec), str(out)], capture_output=True, text=True, check=False
+    )
+    if done.returncode or not out.exists():
+        raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
+    return json.loads(out.read_text())
 
 
 def arguments(

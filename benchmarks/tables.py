@@ -15,8 +15,30 @@ NAMES = {"reward": "reward model"}
 HARD, SOFT = "majority", ("vote_share", "dawid_skene")
 
 
+def online(entries: list[dict[str, Any]]) -> str:
+    """The same of methods that sample, with rollouts and updates told apart."""
+    sampling = [e for e in entries if "rollout_ratio" in e]
+    if not sampling:
+        return "Nothing measured yet: `make bench-online`."
+    head = [
+        "| work | Accord | peer | faster | rollouts | updates | Accord's memory | the peer's | of it |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines = [
+        f"| {work(e)} | {e['throughput']:.2f} {e['unit']} | {e['peer_throughput']:.2f} {e['unit']} "
+        f"| **{e['ratio']:.1f} ×** | {e['rollout_ratio']:.1f} × | {e['update_ratio']:.1f} × "
+        f"| {e['peak_memory_gb']:.1f} GB | {e['peer_peak_memory_gb']:.1f} GB | {e['memory_ratio']:.2f} |"
+        for e in sampling
+    ]
+    versions = ", ".join(sorted({f"{e['method'].upper()}: TRL {e['peer_version']}" for e in sampling}))
+    return "\n".join(
+        [*head, *lines, "", f"{versions}. Measured on {'; '.join(sorted({told(e['machine']) for e in sampling}))}."]
+    )
+
+
 def peers(entries: list[dict[str, Any]]) -> str:
     """Accord beside its peer, one line a kind of work."""
+    entries = [e for e in entries if "rollout_ratio" not in e]
     if not entries:
         return "Nothing measured yet: `make bench`."
     head = [
@@ -110,7 +132,13 @@ def verdict(difference: float, error: float) -> str:
 
 def page(text: str, results: list[dict[str, Any]], other: list[dict[str, Any]], flipped: dict[str, Any]) -> str:
     """The page with the tables between its markers `<!-- NAME -->` and `<!-- /NAME -->` made anew."""
-    tables = {"peers": peers(results), "settings": settings(results), "others": others(other), "noisy": noisy(flipped)}
+    tables = {
+        "peers": peers(results),
+        "online": online(results),
+        "settings": settings(results),
+        "others": others(other),
+        "noisy": noisy(flipped),
+    }
     for name, table in tables.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         text, found = re.subn(pattern, lambda m, table=table: f"{m[1]}{table}\n{m[2]}", text, flags=re.DOTALL)

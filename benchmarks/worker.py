@@ -26,7 +26,9 @@ from transformers import (
 )
 
 MODULES = {"accord": "accord.trainers", "trl": "trl"}
-NAMES = {"sft": "SFT", "dpo": "DPO", "kto": "KTO", "reward": "Reward"}
+NAMES = {"sft": "SFT", "dpo": "DPO", "kto": "KTO", "reward": "Reward", "rloo": "RLOO", "grpo": "GRPO", "ppo": "PPO"}
+#: What makes a whole rollout, in the trainers of methods that sample: its time is told apart from the updates'.
+ROLLOUT = {"accord": "_begin_rollout", "trl": "_generate_and_score_completions"}
 
 
 class Losses(TrainerCallback):
@@ -49,6 +51,33 @@ def loaded(spec: dict[str, Any]) -> PreTrainedModel:
         draw = torch.Generator().manual_seed(spec["seed"])
         model.score.weight.normal_(0, model.config.initializer_range, generator=draw)
     return model
+
+
+def brevity(completions: list[Any], **columns: Any) -> list[float]:
+    """A reward that costs no time: about a hundred characters are best."""
+    return [-abs(len(said[0]["content"]) - 100) / 100 for said in completions]
+
+
+def rewards(spec: dict[str, Any]) -> dict[str, Any]:
+    """What a trainer that samples is given besides."""
+    if spec["method"] not in ("rloo", "grpo", "ppo"):
+        return {}
+    return {"reward_funcs": spec.get("reward_model") or brevity}
+
+
+class Stopwatch:
+    """Seconds spent inside one method of an object."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self.seconds, inner = 0.0, getattr(owner, name)
+
+        def timed(*args: Any, **named: Any) -> Any:
+            began = time.perf_counter()
+            found = inner(*args, **named)
+            self.seconds += time.perf_counter() - began
+            return found
+
+        setattr(owner, name, timed)
 
 
 def same_adapter(model: torch.nn.Module, seed: int) -> None:
@@ -89,7 +118,9 @@ def main(spec: dict[str, Any]) -> dict[str, Any]:
         processing_class=AutoTokenizer.from_pretrained(spec["model"]),
         callbacks=[losses],
         peft_config=LoraConfig(task_type=task, **spec["lora"]) if spec["mode"] == "lora" else None,
+        **rewards(spec),
     )
+    watch = Stopwatch(trainer, ROLLOUT[spec["tool"]]) if rewards(spec) else None
     same_adapter(trainer.model, spec["seed"])
     if spec["same_mismatches"] and spec["tool"] == "trl" and spec["method"] == "kto":
         same_mismatches(trainer, spec["seed"])
@@ -102,6 +133,7 @@ def main(spec: dict[str, Any]) -> dict[str, Any]:
         "throughput": spec["examples"] / seconds,
         "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
         "losses": losses.values,
+        **({"rollout_seconds": watch.seconds, "update_seconds": seconds - watch.seconds} if watch else {}),
     }
 
 
