@@ -207,9 +207,20 @@ def surrogate(
     clip = {"epsilon_low": settings.epsilon_low, "epsilon_high": settings.epsilon_high}
     losses_N = ppo(ours_N, olds_N, advantages_N, delta=settings.delta, **clip)  # type: ignore[arg-type]
     if settings.beta and reference_logps_N is not None:
-        kl_N = KL_ESTIMATORS[settings.kl_estimator](logps_N, reference_logps_N)
-        losses_N = losses_N + settings.beta * (kl_N * _ratio(ours_N, olds_N) if settings.corrected else kl_N)
+        penalties_N = kl_penalty(settings, logps_N, old_logps_N, lengths_C, reference_logps_N)
+        losses_N = losses_N + settings.beta * penalties_N
     return losses_N, diagnostics(ours_N, olds_N, advantages_N, **clip)  # type: ignore[arg-type]
+
+
+def kl_penalty(
+    settings: Surrogate, logps_N: Tensor, old_logps_N: Tensor, lengths_C: Tensor, reference_logps_N: Tensor
+) -> Tensor:
+    """[N] what `beta` multiplies: the estimates of the KL, corrected where `settings` says so."""
+    kl_N = KL_ESTIMATORS[settings.kl_estimator](logps_N, reference_logps_N)
+    if not settings.corrected:
+        return kl_N
+    level = LEVELS[settings.level]
+    return kl_N * _ratio(level(logps_N, lengths_C), level(old_logps_N, lengths_C))
 
 
 def _ratio(logps: Tensor, old_logps: Tensor) -> Tensor:

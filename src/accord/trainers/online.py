@@ -6,31 +6,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from accelerate.utils import gather_object
 from torch import Tensor, nn
 from transformers.trainer_utils import speed_metrics
 
 from accord.losses.advantages import Credit, adapted
 from accord.losses.policy_gradient import WEIGHTS
-from accord.policy.forward import Asked
 from accord.policy.values import attach, critic_of, without_critic
 from accord.rollout.choice import sample_key
-from accord.rollout.conversation import Conversation, Reply, converse
-from accord.rollout.rewards import Rewards
+from accord.rollout.conversation import Reply
 from accord.rollout.sample import Sampler
 from accord.rollout.sources import RewardLike, reward_models, source_of
 from accord.trainers.base import AccordTrainer
 from accord.trainers.critics import critic_for
-from accord.trainers.episodes import Episode, episodes_of, packed_state, shown, unpacked_state
+from accord.trainers.episodes import Episode, packed_state, shown, unpacked_state
 from accord.trainers.examples import EpochLoader, Example, OptimizerBatches
-from accord.trainers.experience import Advantages, Experience, experience_of
+from accord.trainers.experience import Advantages, Experience
 from accord.trainers.objective import Metric
 from accord.trainers.online_config import OnlineConfig
 from accord.trainers.online_metrics import Names, named, rollout_facts
 from accord.trainers.online_objective import online_objective
 from accord.trainers.prompts import Prompt, Repeated, prompts_of
-from accord.trainers.scored import Wanted, read_tokens
-from accord.trainers.standing_reference import StandingReference
+from accord.trainers.rollouts import WithRollouts
 from accord.tree import PromptTree
 
 log = logging.getLogger(__name__)
@@ -49,7 +45,7 @@ class Online(NamedTuple):
     critic: bool = False
 
 
-class OnlineTrainer(AccordTrainer):
+class OnlineTrainer(WithRollouts, AccordTrainer):
     """Base of `PPOTrainer`, `RLOOTrainer` and `GRPOTrainer`.
 
     reward_funcs   what rewards: one of, or several of, a Python function in TRL's form, a reward model (its folder,
@@ -63,7 +59,6 @@ class OnlineTrainer(AccordTrainer):
     """
 
     online: ClassVar[Online]
-    args: Any
 
     def __init__(
         self,
@@ -122,7 +117,6 @@ class OnlineTrainer(AccordTrainer):
         self.coefficient, self.episodes, self.stopped = args.kl_coefficient, 0, ""
         self._objectives = {warming: online_objective(args, self.online.names, warming) for warming in (False, True)}
         self._groups: list[list[Example]] = []  # of the rollout at hand: each prompt's examples
-        self._standing: StandingReference | None = None
         self._differed = False  # whether any completion was better or worse than expected
 
     # ---- Data
@@ -176,7 +170,7 @@ class OnlineTrainer(AccordTrainer):
         if self.objective is self._objectives[True]:
             for parameter in self._policy_parameters():
                 parameter.grad = None  # or weight decay and momentum would move it
-        self._means.add({"time/update": _once(time.perf_counter() - began)}, 1.0)
+        self._means.add({"time/update": self._once(time.perf_counter() - began)}, 1.0)
         return loss
 
     def _policy_parameters(self) -> list[nn.Parameter]:
@@ -186,100 +180,20 @@ class OnlineTrainer(AccordTrainer):
     def _begin_rollout(self, prompts: Sequence[Prompt], step: int) -> None:
         """Samples, rewards, and finds advantages; all processes then know the whole rollout."""
         began = time.perf_counter()
-        told = self._play(prompts, seed=sample_key(self.args.seed, step), n=self.args.num_generations)
-        experience = self._experience(told)
+        told = self.play(prompts, seed=sample_key(self.args.seed, step), n=self.args.num_generations)
+        experience = self.experience(told)
         credit = self.online.advantages(experience, self.args, self.coefficient)
         self._groups = self._learnable(told, experience, credit)
         self.episodes += len(told)
         seconds = time.perf_counter() - began
         facts = rollout_facts(told, experience, self.coefficient)
         known = {**facts, "episodes": self.episodes, "time/rollout": seconds}
-        self._means.add({name: _once(fact) for name, fact in named(self.online.names, known).items()}, 1.0)
+        if self.args.surrogate().beta:  # each step logs the KL that is in its loss
+            del known["kl_per_token"]
+        self._means.add({name: self._once(fact) for name, fact in named(self.online.names, known).items()}, 1.0)
         self._brake(facts.get("kl", 0.0), step)
         if self.is_world_process_zero():
             self.on_rollout(step, shown(told))
-
-    def _play(self, prompts: Sequence[Prompt], *, seed: int, n: int) -> list[Episode]:
-        """n rewarded episodes of each prompt, and what policy, reference and critic say of their tokens: those of all
-        processes, in one order."""
-        args = self.args
-        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        with without_critic(self.model):
-            conversations = converse(
-                self.sampler,
-                [prompt.text for prompt in prompts],
-                n=n,
-                names=[rank + processes * i for i in range(len(prompts))],
-                reply=self.reply,
-                turns=args.turns,
-                longest=args.max_length,
-                seed=seed,
-                max_new_tokens=args.max_completion_length,
-                temperature=args.temperature,
-                top_p=args.top_p,
-                top_k=args.top_k,
-                min_p=args.min_p,
-                max_rows=args.rollout_rows,
-                dtype=torch.bfloat16 if args.bf16 else None,
-            )
-        rewards = self._rewards(prompts, conversations)
-        episodes = episodes_of(conversations, prompts, rewards, args.missing_eos_penalty or 0.0)
-        for episode in episodes:
-            episode.position = rank + processes * episode.position
-        self._ask(episodes)
-        everyone = [episode for part in gather_object([episodes]) for episode in part]
-        return sorted(everyone, key=lambda episode: (episode.position, episode.sample))
-
-    def _rewards(self, prompts: Sequence[Prompt], conversations: Sequence[Conversation]) -> Rewards:
-        if not conversations:  # a process without prompts
-            return Rewards([], {})
-        asked = [prompts[each.prompt] for each in conversations]
-        columns = {name: [prompt.columns.get(name) for prompt in asked] for name in _names(prompts)}
-        return self.source([prompt.text for prompt in asked], [each.said for each in conversations], **columns)
-
-    def _ask(self, episodes: Sequence[Episode]) -> None:
-        """Has policy, critic and reference say what they make of the episodes' tokens. Where nothing depends on that,
-        the sampler's log-probs do."""
-        args = self.args
-        if args.updates > 1 or self.online.critic or args.needs_reference:
-            asked = Asked("entropy", values=self.online.critic, temperature=args.temperature)
-            self._ask_one(self.model, episodes, asked, {"logps": "logps_N", "values": "values_N"})
-        if not args.needs_reference:
-            return
-        asked, names = Asked("entropy", temperature=args.temperature), {"reference_logps": "logps_N"}
-        if self.ref_model is not None:
-            self._ask_one(self.ref_model, episodes, asked, names)
-            return
-        assert self._standing is not None  # since prepare_references
-        with self._standing.standing_in() as reference:
-            self._ask_one(reference, episodes, asked, names)
-
-    def _ask_one(self, model: nn.Module, episodes: Sequence[Episode], asked: Asked, names: Mapping[str, str]) -> None:
-        """Adds columns to the tokens of the episodes' examples: their names, and those in `Tokens`."""
-        examples = [example for episode in episodes for example in episode.examples]
-        was_training = model.training
-        model.eval()
-        with torch.no_grad(), self.accelerator.autocast():
-            for group in self._micro_batches(examples):
-                tokens = read_tokens(model, group, Wanted(asked=asked)).tokens
-                assert tokens is not None
-                lengths = tokens.lengths_E.tolist()
-                some = [example for merged in group for example in merged.examples]
-                for name, field in names.items():
-                    values_N = getattr(tokens, field)
-                    if values_N is not None:
-                        for example, part in zip(some, values_N.float().cpu().split(lengths), strict=True):
-                            example.tokens[name] = part  # type: ignore[index]
-        model.train(was_training)
-
-    def _experience(self, told: Sequence[Episode]) -> Experience:
-        return experience_of(
-            [episode.columns() for episode in told],
-            torch.tensor([episode.reward for episode in told]),
-            group=self.args.num_generations,
-            reference=self.args.needs_reference,
-            critic=self.online.critic,
-        )
 
     def _learnable(self, told: Sequence[Episode], experience: Experience, credit: Credit) -> list[list[Example]]:
         """Each prompt's examples, with what their loss needs."""
@@ -336,6 +250,10 @@ class OnlineTrainer(AccordTrainer):
             log.warning("training ends after step %d: %s", step + 1, self.stopped)
             self.control.should_training_stop = True
 
+    def _once(self, value: float) -> Metric:
+        """A number that all processes know alike."""
+        return Metric(*torch.tensor([value, 1.0], device=self.accelerator.device))
+
     def _why_nothing(self) -> str:
         if self._differed:
             return super()._why_nothing()
@@ -343,19 +261,6 @@ class OnlineTrainer(AccordTrainer):
             "no completion was better than the others of its prompt, or all that were are masked: look at the rewards, "
             "sample more (num_generations, temperature), or leave out mask_truncated_completions"
         )
-
-    # ---- The reference
-
-    def prepare_references(self) -> None:
-        """The reference is the policy as it stands now, or `ref_model`."""
-        self._verify_layout()
-        if not self.args.needs_reference:
-            return
-        if self.ref_model is not None:
-            self.ref_model.to(self.accelerator.device).requires_grad_(False)
-        elif self._standing is None:
-            with without_critic(self.model):
-                self._standing = StandingReference(self.model)
 
     # ---- Checkpoints
 
@@ -399,8 +304,8 @@ class OnlineTrainer(AccordTrainer):
         began = time.time()
         self.prepare_references()
         mine = self.eval_examples[self.accelerator.process_index :: self.accelerator.num_processes]
-        told = self._play(mine, seed=sample_key(self.args.seed, -1), n=1)
-        facts = rollout_facts(told, self._experience(told)._replace(group=1), self.coefficient)
+        told = self.play(mine, seed=sample_key(self.args.seed, -1), n=1)
+        facts = rollout_facts(told, self.experience(told)._replace(group=1), self.coefficient)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in named(self.online.names, facts).items()}
         metrics |= speed_metrics(metric_key_prefix, began, num_samples=len(told))
         self.log(metrics)
@@ -412,12 +317,3 @@ class OnlineTrainer(AccordTrainer):
 COLUMNS = ("advantages", "returns", "values", "logps", "reference_logps", "sampled")
 #: Prefix of the critic's weights in a checkpoint's own state.
 CRITIC = "critic."
-
-
-def _once(value: float) -> Metric:
-    """A number that all processes know alike."""
-    return Metric(torch.tensor(value), torch.tensor(1.0))
-
-
-def _names(prompts: Sequence[Prompt]) -> list[str]:
-    return sorted({name for prompt in prompts for name in prompt.columns})

@@ -18,6 +18,7 @@ Names = Mapping[str, str | None]
 OF_GROUPS: Names = {
     "kl": "kl_per_completion",
     "kl_per_token": "kl",
+    "kl_in_loss": "kl",
     "surprisal": None,
     "kl_cost": None,
     "regularised_reward": None,

@@ -1,13 +1,14 @@
 """The loss of methods that sample: one surrogate of the tokens drawn, and the critic's loss where there is one."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from accord.losses.advantages import sums
-from accord.losses.policy_gradient import surrogate, value
+from accord.losses.policy_gradient import kl_penalty, surrogate, value
 from accord.policy.forward import Asked
 from accord.trainers.objective import Method, Metric, Objective, mean
 from accord.trainers.online_config import OnlineConfig
@@ -29,11 +30,15 @@ def online_objective(config: Any, names: Names, warming: bool = False) -> Object
     has_critic = settings.vf_coef > 0
     asked = Asked("entropy", values=has_critic, detached=warming, temperature=config.temperature)
 
+    def olds(scored: Scored) -> Tensor:
+        """[N] log-probs of the policy that sampled."""
+        return scored.token("logps") if config.updates > 1 else scored.tokens.logps_N.detach()  # type: ignore[union-attr]
+
     def terms(scored: Scored):
         """[N] losses of the policy, how far it moved, and the value loss or None."""
         tokens = scored.tokens
         assert tokens is not None  # read_tokens gives them
-        old_logps_N = scored.token("logps") if config.updates > 1 else tokens.logps_N.detach()
+        old_logps_N = olds(scored)
         reference_N = scored.token("reference_logps") if settings.beta else None
         advantages_N = scored.token("advantages")
         policy_N, moved = surrogate(settings, tokens.logps_N, old_logps_N, advantages_N, tokens.lengths_E, reference_N)
@@ -54,17 +59,27 @@ def online_objective(config: Any, names: Names, warming: bool = False) -> Object
     @torch.no_grad()
     def metrics(scored: Scored, losses_E: Tensor) -> dict[str, Metric]:
         policy_N, moved, critic = terms(scored)
+        tokens = scored.tokens
+        assert tokens is not None
+        counted_E = (scored.number("inside") > 0).float()
+        learnt = partial(mean, where=counted_E.repeat_interleave(tokens.lengths_E))
+        # Above tokens, a ratio is a completion's: each counts once, whatever its length.
+        once_E = counted_E if settings.level == "token" else counted_E / tokens.lengths_E
+        of_ratios = partial(mean, where=once_E.repeat_interleave(tokens.lengths_E))
         found = {
-            "entropy": mean(scored.tokens.entropies_N),  # type: ignore[union-attr]
-            "approx_kl": mean(moved.approx_kl),
-            "low": mean(moved.low),
-            "high": mean(moved.high),
-            "region": mean(moved.low + moved.high),
-            "ratio": mean(moved.ratio),
-            "policy_loss": mean(policy_N),
+            "entropy": learnt(tokens.entropies_N),
+            "approx_kl": of_ratios(moved.approx_kl),
+            "low": of_ratios(moved.low),
+            "high": of_ratios(moved.high),
+            "region": of_ratios(moved.low + moved.high),
+            "ratio": of_ratios(moved.ratio),
+            "policy_loss": learnt(policy_N),
         }
+        if settings.beta:
+            kl_N = kl_penalty(settings, tokens.logps_N, olds(scored), tokens.lengths_E, scored.token("reference_logps"))
+            found["kl_in_loss"] = learnt(kl_N)
         if config.updates == 1:
-            found["sampling/logp_difference"] = mean((scored.token("sampled") - scored.tokens.logps_N).abs())  # type: ignore[union-attr]
+            found["sampling/logp_difference"] = mean((scored.token("sampled") - tokens.logps_N).abs())
         if critic is not None:
             found |= {"value_loss": mean(critic.loss), "value_clipped": mean(critic.clipped)}
         return named(names, found)
