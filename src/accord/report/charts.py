@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 360, 196
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 24
 LONGEST_NAME = 18  # letters of a name in a chart
 MOST_POINTS = 200  # of a line; more are averaged
+STRETCHES = 8  # of a path
 
 
 class Line(NamedTuple):
@@ -122,18 +123,18 @@ def spot_chart(spots: Sequence[Spot], label: str, up: Callable[[float], str], ba
 
 
 def path_chart(across: Sequence[Point], up: Sequence[Point], label: str) -> Markup:
-    """The course of two figures that were taken at the same steps: a dot a step, fainter the earlier, and a smoothed
-    line, with the names of the steps at its ends."""
+    """The course of two figures that were taken at the same steps: a dot a step, fainter the earlier, and a line
+    through the means of stretches of equal length."""
     across, up = thin(across), thin(up)
     xs, ys = [point.value for point in across], [point.value for point in up]
     x = Scale(*_widen(min(0, *xs), max(xs), 0.06), LEFT, WIDTH - RIGHT)
     y = Scale(*_widen(min(ys), max(ys), 0.1), HEIGHT - BOTTOM, TOP)
-    line = [(a.value, u.value) for a, u in zip(smooth(across), smooth(up), strict=True)]
+    means = [(a.value, u.value) for a, u in zip(thin(across, STRETCHES), thin(up, STRETCHES), strict=True)]
     ends = [
-        Spot(f"step {point.step:.0f}", "one", Estimate(place[0], None, None), Estimate(place[1], None, None))
-        for point, place in ((across[0], line[0]), (across[-1], line[-1]))
+        Spot(name, "one", Estimate(place[0], None, None), Estimate(place[1], None, None))
+        for name, place in (("start", means[0]), ("end", means[-1]))
     ]
-    route = f'<path class="line one" d="{_path([(x(a), y(u)) for a, u in line])}"/>'
+    route = f'<path class="line one" d="{_path([(x(a), y(u)) for a, u in means])}"/>'
     return _svg([_grid(x, y), *_dots(across, up, x, y), route, *_names(ends, x, y)], label)
 
 

@@ -23,6 +23,20 @@ REWARD = Curve(
     (("reward", "training", "one"), ("reward less KL", "less what KL costs", "quiet")),
 )
 #: Lines are named as in `readings.NAMES`.
+CLIPPED = Curve(
+    "Clipped",
+    "Share of what is learnt from that had moved past the clip and no longer counted.",
+    _one("clipped"),
+    0.0,
+)
+APPROXIMATE_KL = Curve(
+    "Approximate KL",
+    "Between the policy that sampled and the one that learns: how far the updates on one rollout go.",
+    _one("approximate KL"),
+    0.0,
+)
+#: They have nothing to say where each rollout is used once: then they are always 0.
+IDLE = (CLIPPED, APPROXIMATE_KL)
 MAIN = (
     Curve(
         "Length",
@@ -43,13 +57,8 @@ MAIN = (
         _one("equal groups"),
         0.0,
     ),
-    Curve(
-        "Clipped",
-        "Share of what is learnt from that had moved past the clip and no longer counted. Zero where each rollout is "
-        "used once.",
-        _one("clipped"),
-        0.0,
-    ),
+    CLIPPED,
+    APPROXIMATE_KL,
     Curve("Value loss", "The critic's squared distance from the returns, halved.", _one("value loss"), 0.0),
     Curve(
         "Explained variance",
@@ -59,12 +68,6 @@ MAIN = (
     ),
 )
 MORE = (
-    Curve(
-        "Approximate KL",
-        "Between the policy that sampled and the one that learns: how far the updates on one rollout go.",
-        _one("approximate KL"),
-        0.0,
-    ),
     Curve(
         "Policy loss",
         "Near zero by construction, for advantages are differences. Its level says nothing about progress.",
@@ -110,7 +113,8 @@ def _drawn(facts: Facts, curves: Iterable[Curve]) -> list[Figure]:
 def _lines(facts: Facts, curve: Curve) -> list[Line]:
     trained = [Line(name, tone, series(facts, what)) for what, name, tone in curve.lines]
     tested = [Line(twin(name), tone, held_out(facts, what), held_out=True) for what, name, tone in curve.lines]
-    return [line for line in trained + tested if line.points]
+    idle = curve in IDLE and not any(point.value for line in trained for point in line.points)
+    return [] if idle else [line for line in trained + tested if line.points]
 
 
 def _kl(facts: Facts) -> Curve:
@@ -157,8 +161,8 @@ def reward_over_kl(facts: Facts) -> Figure | None:
     told = f"Reward over KL: from {_place(kls[0], earned[0])} to {_place(kls[-1], earned[-1])}"
     return Figure(
         "Reward over KL",
-        "Across: KL from the reference, in nats a completion. Up: reward. Each dot is a logged step, the earlier the "
-        "fainter. Where the path goes right and no longer up, distance buys nothing more.",
+        "Across: KL from the reference, in nats a completion. Up: reward. A dot is a logged step, the earlier the "
+        "fainter; the line is their course. Where it goes right and no longer up, distance buys nothing more.",
         path_chart(kls, earned, told),
         [],
         table([Line("KL", "one", kls), Line("reward", "one", earned)]),
@@ -178,7 +182,7 @@ def cards(facts: Facts) -> list[Card]:
         _course(facts, "reward", "Reward", ""),
         _course(facts, "kl", "KL from the reference", f"nats a completion{limit}; "),
         _course(facts, "length", "Tokens a completion", ""),
-        Card("Cut off", percent(cut), "", "of the completions, in the last quarter") if cut is not None else None,
+        Card("Cut off", percent(cut), "", "of the completions; last quarter of training") if cut is not None else None,
     ]
     if tested:
         note = f"one completion of each held-out prompt, at step {tested[-1].step:.0f}"
@@ -190,6 +194,5 @@ def _course(facts: Facts, what: str, label: str, note: str) -> Card | None:
     points = series(facts, what)
     went = change(points)
     if went:
-        return Card(label, f"{short(went.first, 2)} → {short(went.last, 2)}", "", f"{note}first and last quarter")
-    last = latest(points)
-    return Card(label, short(last), "", f"{note}at step {points[-1].step:.0f}") if last is not None else None
+        return Card(label, short(went.last), "", f"{note}last quarter of training; {short(went.first)} at first")
+    return Card(label, short(points[-1].value), "", f"{note}at step {points[-1].step:.0f}") if points else None

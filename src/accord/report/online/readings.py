@@ -10,6 +10,7 @@ from accord.report.facts import Facts, Point
 #: What is measured -> where RLOO, GRPO and PPO log it. KL is in nats a completion, entropy in nats a token.
 NAMES: dict[str, tuple[str, ...]] = {
     "reward": ("reward", "objective/scores"),
+    "reward deviation": ("reward_std", "objective/scores_std"),
     "reward less KL": ("objective/rlhf_reward",),
     "kl": ("kl_per_completion", "objective/kl"),
     "kl coefficient": ("objective/kl_coef",),
@@ -31,7 +32,9 @@ SOURCE = re.compile(r"rewards/(.+?)(/disagreement)?/mean")
 
 
 class Change(NamedTuple):
-    """The mean of a curve's first quarter and of its last, and by how much such means differ by chance.
+    """The means of a curve's first eighth and of its last quarter, and by how much such means differ by chance.
+
+    The beginning is short, for most of a reward is often gained early.
 
     noise   two standard errors of the difference, from what neighbouring points differ by (von Neumann 1941)
     """
@@ -86,13 +89,14 @@ def _parts(facts: Facts) -> list[tuple[str, bool]]:
 
 def change(points: list[Point]) -> Change | None:
     """How a curve went; None for fewer than four points."""
-    quarter = len(points) // 4
-    if not quarter:
+    n = len(points)
+    if n < 4:
         return None
+    begin, end = max(1, n // 8), n // 4
     values = [point.value for point in points]
-    variance = sum((b - a) ** 2 for a, b in pairwise(values)) / (2 * (len(values) - 1))
-    first, last = sum(values[:quarter]) / quarter, sum(values[-quarter:]) / quarter
-    return Change(first, last, 2 * math.sqrt(2 * variance / quarter))
+    variance = sum((b - a) ** 2 for a, b in pairwise(values)) / (2 * (n - 1))
+    first, last = sum(values[:begin]) / begin, sum(values[-end:]) / end
+    return Change(first, last, 2 * math.sqrt(variance / begin + variance / end))
 
 
 def latest(points: list[Point]) -> float | None:

@@ -1,32 +1,31 @@
 """What happened in a run that learnt from its own samples, in plain words.
 
-What "rose" or "fell" compares the means of the first and the last quarter of the logged steps, and is said only beyond
-twice the standard error that neighbouring steps' differences give. The thresholds are rules of thumb.
+What "rose" or "fell" is said of a `Change` beyond its noise. The thresholds are rules of thumb.
 """
 
+import math
 from collections.abc import Callable
 
 from accord.report.facts import Facts, number
 from accord.report.online.readings import Change, change, doubted, held_out, latest, mean, series, sources
 from accord.report.online.rollouts import length_correlation
 from accord.report.parts import Remark
-from accord.report.words import percent, short, signed
+from accord.report.thresholds import KL_FAR, LENGTH_DRIFT
+from accord.report.words import count, percent, short, signed
 
-GREW = 0.2  # of the length at first
 COLLAPSED = 0.5  # of the entropy at first
 EQUAL = 0.5  # of the groups
 CUT = 0.5  # of the completions
 CLIPPED = 0.3  # of what is learnt from
 DOUBT = 0.25  # rise of the heads' disagreement, relative
-FAR = 20.0  # nats a completion
 
 THRESHOLDS = (
-    "Rising and falling compare the means of the first and the last quarter of what was logged; they are said beyond "
-    "twice the standard error of such a difference, which neighbouring steps tell. Rules of thumb decide the rest: "
-    f"length counts as changed from {percent(GREW)} on; entropy as collapsed below {percent(COLLAPSED)} of what it "
-    f"was; disagreement as grown from {percent(DOUBT)} on; more than {percent(EQUAL)} of groups of equal reward, "
-    f"{percent(CUT)} of completions cut off, {percent(CLIPPED)} clipped, or {FAR:.0f} nats of KL without a budget are "
-    "warned of."
+    "What rose or fell compares the means of the first eighth and of the last quarter of what was logged, beyond two "
+    "standard errors of that difference, as neighbouring steps differ. Rules of thumb decide the rest: length counts "
+    f"as changed from {percent(LENGTH_DRIFT)} on, entropy as collapsed below {percent(COLLAPSED)} of what it was, "
+    f"disagreement as grown from {percent(DOUBT)} on. You are warned of more than {percent(EQUAL)} of groups of equal "
+    f"reward, {percent(CUT)} of completions cut off, {percent(CLIPPED)} clipped, and of {KL_FAR:.0f} nats of KL "
+    "without a budget."
 )
 
 
@@ -36,7 +35,7 @@ def earned(facts: Facts) -> Remark | None:
     if not reward:
         return None
     cost = f" It went {short(kl.last)} nats a completion from the reference for it." if kl else ""
-    means = f"From {_from_to(reward)}; means of so many steps differ by ±{short(reward.noise, 2)} by chance."
+    means = f"From {_from_to(reward)} in the last quarter of training; by chance, ±{short(reward.noise, 2)}."
     if reward.rose:
         return Remark(
             "good",
@@ -83,7 +82,7 @@ def distance(facts: Facts) -> Remark | None:
         return None
     top = max(points, key=lambda point: point.value)
     if budget is None:
-        if top.value <= FAR:
+        if top.value <= KL_FAR:
             return None
         return Remark(
             "warning",
@@ -101,7 +100,7 @@ def distance(facts: Facts) -> Remark | None:
 def length(facts: Facts) -> Remark | None:
     """Did length change, and did reward rise with it?"""
     went, reward = change(series(facts, "length")), change(series(facts, "reward"))
-    if not went or not went.first or abs(went.last / went.first - 1) < GREW or not (went.rose or went.fell):
+    if not went or not went.first or abs(went.last / went.first - 1) < LENGTH_DRIFT or not (went.rose or went.fell):
         return None
     way = "longer" if went.rose else "shorter"
     share = percent(abs(went.last / went.first - 1))
@@ -231,24 +230,22 @@ def critic(facts: Facts) -> Remark | None:
 
 def carried_over(facts: Facts) -> Remark | None:
     """Did held-out prompts earn more too?"""
-    tested, reward = held_out(facts, "reward"), change(series(facts, "reward"))
-    if len(tested) < 2:
+    tested, deviations = held_out(facts, "reward"), held_out(facts, "reward deviation")
+    counts = facts.data.get("counts")
+    n = number(counts.get("test")) if isinstance(counts, dict) else None
+    if len(tested) < 2 or not deviations or not n:
         return None
     first, last = tested[0], tested[-1]
+    noise = 2 * math.hypot(deviations[0].value, deviations[-1].value) / math.sqrt(n)
     told = (
         f"From {short(first.value)} at step {first.step:.0f} to {short(last.value)} at step {last.step:.0f}, one "
-        "completion of each held-out prompt."
+        f"completion of each of {count(n, 'held-out prompt')}; by chance, ±{short(noise, 2)}."
     )
-    if last.value > first.value:
-        return Remark("note", "Held-out prompts earn more too", told)
-    if reward and reward.rose:
-        return Remark(
-            "warning",
-            "Held-out prompts earn no more",
-            f"{told} On the training prompts reward rose.",
-            "Use more prompts, or fewer epochs.",
-        )
-    return None
+    if last.value - first.value > noise:
+        return Remark("good", "Held-out prompts earn more too", told)
+    if first.value - last.value > noise:
+        return Remark("warning", "Held-out prompts earn less", told, "Use more prompts, or fewer epochs.")
+    return Remark("note", "Held-out prompts earn about as much as before", told)
 
 
 def _from_to(went: Change) -> str:

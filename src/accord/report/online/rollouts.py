@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from accord.report.document import cut, turns
 from accord.report.facts import Facts, number
-from accord.report.words import short
+from accord.report.words import count, short
 
 SHOWN = 3  # pairs of a kind
 ENOUGH = 20  # completions to speak of a correlation
@@ -28,7 +28,7 @@ class Rollout(NamedTuple):
     @property
     def told(self) -> str:
         cut_off = "" if self.finished else " · cut off"
-        return f"reward {short(self.reward)} · {len(self.completion.split())} words{cut_off}"
+        return f"reward {short(self.reward)} · {count(len(self.completion.split()), 'word')}{cut_off}"
 
 
 class Gallery(NamedTuple):
