@@ -60,6 +60,10 @@ class OnlineTrainer(WithRollouts, AccordTrainer):
 
     online: ClassVar[Online]
 
+    @property
+    def has_critic(self) -> bool:  # type: ignore[override]
+        return self.online.critic
+
     def __init__(
         self,
         model: Any,

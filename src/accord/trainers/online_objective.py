@@ -60,7 +60,7 @@ def online_objective(config: Any, names: Names, warming: bool = False) -> Object
     def metrics(scored: Scored, losses_E: Tensor) -> dict[str, Metric]:
         policy_N, moved, critic = terms(scored)
         tokens = scored.tokens
-        assert tokens is not None
+        assert tokens is not None and tokens.entropies_N is not None  # noqa: PT018 - both were asked for
         counted_E = (scored.number("inside") > 0).float()
         learnt = partial(mean, where=counted_E.repeat_interleave(tokens.lengths_E))
         # Above tokens, a ratio is a completion's: each counts once, whatever its length.

@@ -74,14 +74,14 @@ class Scored:
 class Tokens(NamedTuple):
     """What a policy says of the tokens of E examples with one completion each, one example after the other: [N] each.
 
-    logps_N    log π_T
-    entropies_N   of the distributions that they were drawn from, without gradient, in nats
-    values_N   V of the texts before them; None without a critic
-    lengths_E  tokens of each example
+    logps_N      log π_T
+    entropies_N  of the distributions that they were drawn from, without gradient, in nats; None where not asked for
+    values_N     V of the texts before them; None where not asked for
+    lengths_E    tokens of each example
     """
 
     logps_N: Tensor
-    entropies_N: Tensor
+    entropies_N: Tensor | None
     values_N: Tensor | None
     lengths_E: Tensor
 
@@ -131,15 +131,16 @@ def read_scores(model: nn.Module, group: Sequence[Merged], wanted: Wanted) -> Re
 def read_tokens(model: nn.Module, group: Sequence[Merged], wanted: Wanted) -> Read:
     """What a policy says of each token of each example's only completion."""
     batch, leaves_E1 = _packed(model, group)
-    logps_N, entropies_N, values_N = model(tree=batch, asked=wanted.asked)
+    said: Sequence[Tensor | None] = model(tree=batch, asked=wanted.asked)
     lengths_C = torch.bincount(batch.completion_N, minlength=batch.completions)
     leaf_E = leaves_E1[:, 0]
     if len(leaf_E) != batch.completions:  # equal completions of a prompt were computed once
         starts_C = lengths_C.cumsum(0) - lengths_C
         spans = zip(starts_C[leaf_E].tolist(), lengths_C[leaf_E].tolist(), strict=True)
-        places_N = torch.cat([torch.arange(start, start + length) for start, length in spans]).to(logps_N.device)
-        logps_N, entropies_N = logps_N[places_N], entropies_N[places_N]
-        values_N = None if values_N is None else values_N[places_N]
+        places_N = torch.cat([torch.arange(start, start + length) for start, length in spans]).to(leaf_E.device)
+        said = [None if values_N is None else values_N[places_N] for values_N in said]
+    logps_N, entropies_N, values_N = said
+    assert logps_N is not None  # they are always said
     lengths_E = lengths_C[leaf_E]
     return Read(sums(logps_N, lengths_E)[:, None], tokens=Tokens(logps_N, entropies_N, values_N, lengths_E))
 
