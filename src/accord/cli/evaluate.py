@@ -12,9 +12,9 @@ from rich.table import Table
 
 from accord.cli.bars import bars
 from accord.cli.held_out import Asked, held_out_rows, questions
-from accord.cli.judging import NAMED, named_judge
+from accord.cli.judging import NAMED, Judging, judging
 from accord.cli.terminal import show_remarks, show_table
-from accord.cli.which_run import which_run
+from accord.cli.which_run import reward_run, which_run
 from accord.feedback import AccordError
 from accord.report import write_report
 from accord.report.explain import explain
@@ -32,6 +32,13 @@ def command(
     judge: Annotated[
         str | None, typer.Option(help=f"Who compares answers before and after: {', '.join(NAMED)}.")
     ] = None,
+    judge_url: Annotated[
+        str | None, typer.Option(help="A language model as the judge: an OpenAI-compatible address, with /v1.")
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The name that the address knows it by.")] = None,
+    reward_model: Annotated[
+        str | None, typer.Option(help="A reward model that scores answers, and judges if nobody else does.")
+    ] = None,
     prompts: Annotated[
         Path | None, typer.Option(help="Prompts to answer: lines of .txt, or a data file.", show_default="the data's")
     ] = None,
@@ -47,17 +54,18 @@ def command(
 
     A reward model is measured on preferences alone: accuracy, certainty, length bias, its heads' disagreement.
     """
-    compare = named_judge(judge)
+    judged = judging(judge, judge_url, judge_model, reward_model, project)
     opened = Run.open(which_run(run, project))
     rewards = opened.info.get("method") == "reward"
-    if rewards and (judge or prompts):
+    if rewards and (judged.kind or prompts):
         raise AccordError("--judge, --prompts: a reward model writes no answers to be judged; leave them out")
     rows = held_out_rows(opened, data)
     asked = Asked(
         rows=rows,
         prompts=[] if rewards else questions(opened, prompts, rows)[:max_prompts],
-        judge=compare,
-        judge_name=judge or "",
+        judge=judged.judge,
+        judge_name=judged.name,
+        scorers=judged.scorers,
         samples=samples,
         decoding={"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed},
         seed=seed,
@@ -75,13 +83,27 @@ def command(
         measured = (evaluate_rewards if rewards else evaluate)(opened, asked, track)
     decoding = {} if rewards else asked.decoding
     record(opened, measured, settings={**decoding, "data": data or "the run's test split"})
-    for note in measured.notes:
+    for note in [*measured.notes, *pleased_itself(opened, judged)]:
         console.print(f"  {note}")
     report = write_report(opened.path)
     if as_json:
         print(json.dumps(opened.summary(), ensure_ascii=False))
     else:
         tell(opened, report)
+
+
+def pleased_itself(run: Run, judged: Judging) -> list[str]:
+    """What to know where the judge is what training was rewarded by."""
+    trained_on = [str(Path(name).resolve()) for name in run.config().get("reward_model_name_or_path") or []]
+    if judged.kind != "reward_model" or not trained_on:
+        return []
+    known = reward_run(judged.name)
+    if str(known.path if known else Path(judged.name).resolve()) not in trained_on:
+        return []
+    return [
+        f"{judged.name} judges, and training was rewarded by it: a win says that the model learnt to please it, not "
+        "that people would prefer its answers (--judge, --judge-url: another judge)"
+    ]
 
 
 def tell(run: Run, report: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accord.cli.judging import Scorer
 from accord.evaluation import Judge
 from accord.exchange import read
 from accord.exchange.snapshot import read_snapshot
@@ -24,12 +25,13 @@ class Question(NamedTuple):
 
 @dataclass
 class Asked:
-    """What is to be measured: rows of one form, prompts, and who judges."""
+    """What is to be measured: rows of one form, prompts, and who judges: `judge`, or else the first of `scorers`."""
 
     rows: list[dict[str, Any]]
     prompts: list[Question] = field(default_factory=list)
     judge: Judge | None = None
     judge_name: str = ""
+    scorers: list[Scorer] = field(default_factory=list)
     samples: int = 1
     decoding: dict[str, Any] = field(default_factory=dict)
     seed: int = 0

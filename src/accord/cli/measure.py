@@ -10,6 +10,7 @@ import numpy as np
 
 from accord.cli.bars import Track
 from accord.cli.held_out import Asked, prompt_id
+from accord.cli.judging import Scorer, by_known
 from accord.cli.run_models import base_of, trained
 from accord.evaluation import (
     histogram,
@@ -19,7 +20,9 @@ from accord.evaluation import (
     unpaired_report,
     win_rate_report,
 )
+from accord.evaluation.interval import Floats, weighted_mean
 from accord.evaluation.models import answer, score_answers
+from accord.evaluation.preferences import named
 from accord.feedback import text_of, to_json
 from accord.policy.score import score_rows
 from accord.runs import Run
@@ -107,14 +110,21 @@ def comparison(
     texts = [text_of(asked.prompts[each.prompt].content) for each in after]
     ids = [asked.prompts[each.prompt].id for each in after]
     old, new = [each.text for each in before], [each.text for each in after]
+    scores = {scorer.column: scored(scorer, asked, before, after) for scorer in asked.scorers}
+    judge = asked.judge
+    if judge is None and scores:
+        known = zip(texts * 2, old + new, np.concatenate(next(iter(scores.values()))), strict=True)
+        judge = by_known({(text, said): score for text, said, score in known})
     verdicts: list[float | None] = [None] * len(after)
-    if asked.judge:
-        report = win_rate_report(
-            texts, old, new, asked.judge, judge_name=asked.judge_name, prompt_ids=ids, seed=asked.seed
-        )
+    if judge:
+        report = win_rate_report(texts, old, new, judge, judge_name=asked.judge_name, prompt_ids=ids, seed=asked.seed)
         figures, verdicts = report.to_summary(), list(report.verdicts)
     else:
         figures = length_report(old, new, prompt_ids=ids, seed=asked.seed).to_summary()
+    for column, (old_N, new_N) in scores.items():
+        for name, values_N in (("before", old_N), ("after", new_N), ("difference", new_N - old_N)):
+            found = weighted_mean(values_N, np.ones(len(values_N)), ids, seed=asked.seed)
+            figures |= named(f"{column}_{name}", found)
     samples = [
         {
             "prompt": to_json(asked.prompts[a.prompt].content),
@@ -122,10 +132,23 @@ def comparison(
             "after": a.text,
             "verdict": verdict,
             "finished": [b.finished, a.finished],
+            **{column: [two[0][i], two[1][i]] for column, two in scores.items()},
         }
-        for b, a, verdict in zip(before, after, verdicts, strict=True)
+        for i, (b, a, verdict) in enumerate(zip(before, after, verdicts, strict=True))
     ]
     return figures | {"n_answers": len(after)}, samples
+
+
+def scored(scorer: Scorer, asked: Asked, before: Sequence[Any], after: Sequence[Any]) -> tuple[Floats, Floats]:
+    """The scores of the answers, before and after. An answer's two stand together: their prompt is read once."""
+    prompts, completions = [], []
+    for pair in zip(before, after, strict=True):
+        for each in pair:
+            prompt = asked.prompts[each.prompt].content
+            prompts.append(to_json(prompt))
+            completions.append(each.text if isinstance(prompt, str) else [{"role": "assistant", "content": each.text}])
+    scores = np.asarray(scorer.score(prompts, completions), np.float64)
+    return scores[::2], scores[1::2]
 
 
 def record(run: Run, measured: Measured, settings: Mapping[str, Any]) -> None:

@@ -136,6 +136,7 @@ NOT_HERE = {
     "f_divergence_type": _PAIRS,
     "ignore_bias_buffers": "it was a workaround that Accord does not need",
     "ld_alpha": _PAIRS,
+    "reward_funcs": "use reward_functions module:function, or reward_model_name_or_path",
     "lora_task_type": "it follows from the method",
     "loss_type": "sft has one loss, −log π(completion | prompt)",
     "loss_weights": _PAIRS,

@@ -1,13 +1,27 @@
 """`accord ppo`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import typer
+
+if TYPE_CHECKING:
+    from accord.cli.training import Method
 
 SUMMARY = "Train on samples and their rewards, with a critic (Proximal Policy Optimization)."
 
 
 def command(ctx: typer.Context) -> None:
+    from accord.cli.training import train
+
+    train(method(), ctx.args)
+
+
+def method() -> Method:
+    """What `accord ppo` is made of."""
     from accord.cli.environment import environment
-    from accord.cli.training import Method, train
+    from accord.cli.training import Method
     from accord.trainers import PPOConfig, PPOTrainer
 
-    train(Method("ppo", SUMMARY, PPOConfig, PPOTrainer, environment=environment), ctx.args)
+    return Method("ppo", SUMMARY, PPOConfig, PPOTrainer, environment=environment)
