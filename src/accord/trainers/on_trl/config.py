@@ -4,8 +4,10 @@ from dataclasses import MISSING, Field, dataclass, field, fields, make_dataclass
 from typing import Any, ClassVar, get_type_hints
 
 import torch
+import trl
 from transformers import TrainingArguments
 
+from accord.feedback import AccordError
 from accord.trainers.on_trl.peers import PEERS
 
 #: Settings of Accord's that change how it computes, not what it learns: they are not used, and that is said.
@@ -103,8 +105,11 @@ class OnTRL:
 def config_of(method: str, native: type[TrainingArguments]) -> type[TrainingArguments]:
     """TRL's configuration of `method`, with the settings that only Accord's, `native`, has.
 
-    `trust_remote_code` is the model's option here: TRL's own is left at its default.
+    `trust_remote_code` is the model's option here: TRL's own is left at its default. Raises AccordError where TRL has no
+    trainer of the method.
     """
+    if method not in PEERS:
+        raise AccordError(f"--backend trl: TRL {trl.__version__} has no {method.upper()} trainer; leave it out")
     theirs, hints = PEERS[method].config, get_type_hints(native)
     known = {f.name for f in fields(theirs)}
     more = [(f.name, hints[f.name], _again(f)) for f in fields(native) if f.init and f.name not in known]
