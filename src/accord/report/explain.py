@@ -7,7 +7,7 @@ seen and argued with; they decide what is said, never what is measured.
 import math
 from collections.abc import Callable
 
-from accord.report import reward_model
+from accord.report import held_out, reward_model
 from accord.report.curves import course
 from accord.report.facts import Facts
 from accord.report.online import remarks as online
@@ -295,6 +295,7 @@ RULES: tuple[Callable[[Facts], Remark | None], ...] = (
     unfinished,
     not_finite,
     outcome,
+    held_out.scores,
     *online.RULES,
     ranking,
     standing_still,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accord.runs import Run
-from accord.runs.files import read_lines
 
 METHODS = {
     "sft": "with supervised fine-tuning",
@@ -88,6 +87,10 @@ class Facts:
         kinds = _mapping(self.data.get("annotators"))
         return {str(kind): int(count) for kind, count in kinds.items() if number(count)}
 
+    def rows(self, split: str) -> float | None:
+        """How many rows the snapshot has in `train` or `test`."""
+        return number(_mapping(self.data.get("counts")).get(split))
+
     @property
     def finished(self) -> bool:
         """Whether training reached its end and said so."""
@@ -129,10 +132,8 @@ def read_facts(path: Path | str) -> Facts:
     run = Run.open(path)
     frozen = run.manifest()
     data = {**frozen, **_mapping(frozen.get("meta")), **_mapping(run.info.get("data"))}
-    rollouts = read_lines(run.path / "rollouts.jsonl")
-    return Facts(
-        run.path, run.name, run.info, data, run.config(), run.summary(), run.metrics(), run.samples(), rollouts
-    )
+    records = run.metrics(), run.samples(), run.rollouts()
+    return Facts(run.path, run.name, run.info, data, run.config(), run.summary(), *records)
 
 
 def _mapping(value: object) -> dict[str, Any]:

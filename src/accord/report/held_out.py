@@ -3,7 +3,7 @@
 from accord.report import reward_model
 from accord.report.charts import histogram_chart
 from accord.report.facts import Estimate, Facts
-from accord.report.parts import Picture, Table, bracketed, more_points, points
+from accord.report.parts import Picture, Remark, Table, bounds, bracketed, more_points, points
 from accord.report.words import percent, short, signed
 
 HELD_OUT = (
@@ -13,6 +13,11 @@ HELD_OUT = (
     ("likelihood_margin", "Margin (likelihood)", short, False),
     ("log_loss", "Log-loss", short, False),
     ("calibration_error", "Calibration error", percent, True),
+)
+SCORES = (("reward", "The reward model's score"), ("score", "The judge's score"))
+SCORES_SAY = (
+    "Means over answers to prompts that training did not see, in the unit of what scores. In brackets: 95 % bootstrap "
+    "intervals over prompts; differences are paired."
 )
 SAYS = (
     "Reward is the implied one, β · (log π − log π of the base); by construction the base's knows nothing: 50 %, "
@@ -38,7 +43,35 @@ def tables(facts: Facts) -> list[Table]:
                     _change(change, share) if change else "–",
                 ]
             )
-    return [Table("", ["Base", "Trained", "Difference"], rows, SAYS)] if rows else []
+    found = [Table("", ["Base", "Trained", "Difference"], rows, SAYS)] if rows else []
+    return found + _scores(facts)
+
+
+def _scores(facts: Facts) -> list[Table]:
+    """What a reward model, or a judge that gives points, made of the answers."""
+    rows = []
+    for name, label in SCORES:
+        figures = [facts.estimate(f"{name}_{when}") for when in ("before", "after", "difference")]
+        if all(figures):
+            before, after, change = (figure for figure in figures if figure)
+            rows.append(
+                [label, *(short(x.value) + bracketed(x, _roughly) for x in (before, after)), _change(change, False)]
+            )
+    return [Table("Scores of answers", ["Base", "Trained", "Difference"], rows, SCORES_SAY)] if rows else []
+
+
+def scores(facts: Facts) -> Remark | None:
+    """Do answers to held-out prompts score higher?"""
+    name, label = next(((name, label) for name, label in SCORES if facts.estimate(f"{name}_difference")), ("", ""))
+    change = facts.estimate(f"{name}_difference")
+    if not change or not change.bounded:
+        return None
+    told = f"{label} changed by {signed(change.value)} (95 % interval {bounds(change, signed)}), base to trained."
+    if change.above(0):
+        return Remark("good", "Answers to held-out prompts score higher", told)
+    if change.below(0):
+        return Remark("warning", "Answers to held-out prompts score lower", told)
+    return Remark("note", "Answers to held-out prompts score about the same", f"{told} It may be chance.")
 
 
 def _roughly(x: float) -> str:

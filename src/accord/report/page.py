@@ -75,8 +75,8 @@ def lead(facts: Facts) -> str:
 
 
 def _on(facts: Facts) -> str:
-    counts = facts.data.get("counts")
-    train = number(counts.get("train")) if isinstance(counts, dict) else facts.figure("n_pairs")
+    train = facts.rows("train")
+    train = facts.figure("n_pairs") if train is None else train
     if train is None:
         return ""
     form = str(facts.data.get("form") or "preference")

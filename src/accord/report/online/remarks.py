@@ -231,8 +231,7 @@ def critic(facts: Facts) -> Remark | None:
 def carried_over(facts: Facts) -> Remark | None:
     """Did held-out prompts earn more too?"""
     tested, deviations = held_out(facts, "reward"), held_out(facts, "reward deviation")
-    counts = facts.data.get("counts")
-    n = number(counts.get("test")) if isinstance(counts, dict) else None
+    n = facts.rows("test")
     if len(tested) < 2 or not deviations or not n:
         return None
     first, last = tested[0], tested[-1]
