@@ -1,5 +1,6 @@
 """`--backend trl` of methods that sample: TRL's RLOO and GRPO trainers on Accord's prompts and sources of rewards."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,15 +8,18 @@ import pytest
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM
+from typer.testing import CliRunner
 
+from accord.cli.main import app
 from accord.rollout.rewards import Function, RewardModel
+from accord.runs import Run
 from accord.trainers import GRPOConfig, RLOOConfig
 from conftest import make_tiny_llama
 from training_kit import farthest, losses, make_tiny_reward_model, weights
 
 trl = pytest.importorskip("trl", reason="TRL is an extra: pip install 'accord[trl]'")
 
-from accord.trainers.on_trl import build, config_of  # noqa: E402
+from accord.trainers.on_trl import PEERS, build, config_of  # noqa: E402
 
 CONFIGS = {"rloo": RLOOConfig, "grpo": GRPOConfig}
 ROWS = [{"id": f"row-{i}", "prompt": f"Say {'so ' * i}: ", "wanted": i} for i in range(8)]
@@ -157,6 +161,54 @@ def test_a_resumed_run_ends_where_it_would_have_ended(method, stop, tmp_path, by
     assert farthest(weights(again), weights(whole)) == 0
 
 
+# ---- From the command line
+
+
+@pytest.fixture
+def accord(tiny_model_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rewards_of_this_test.py").write_text(
+        "def short(completions):\n    return [-float(len(c)) for c in completions]"
+    )
+    Path("prompts.jsonl").write_text("".join(json.dumps({"prompt": row["prompt"]}) + "\n" for row in ROWS))
+
+    def run(method, *words):
+        given = ["--model_name_or_path", tiny_model_dir, "--dataset_name", "prompts.jsonl", "--backend", "trl",
+                 "--reward_functions", "rewards_of_this_test:short", "--output_dir", "out", "--use_cpu", "--bf16", "no",
+                 "--max_steps", 2, "--logging_steps", 1, "--per_device_train_batch_size", 4, "--num_generations", 2,
+                 "--max_completion_length", 6, "--test_fraction", 0, *words]  # fmt: skip
+        return CliRunner().invoke(app, [method, *map(str, given)])
+
+    return run
+
+
+@pytest.mark.parametrize("method", CONFIGS)
+def test_a_command_fills_a_run_folder(method, accord):
+    done = accord(method, "--save_strategy", "no")
+    assert done.exit_code == 0, done.output
+    run = Run.open("out")
+    assert run.info["backend"] == f"trl {trl.__version__}"
+    assert [record["reward"] for record in run.metrics()] == [record["rewards/short/mean"] for record in run.metrics()]
+    assert len(Path("out/rollouts.jsonl").read_text().splitlines()) > 1
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "message"),
+    [
+        ("ppo", [], f"--backend trl: TRL {trl.__version__} has no PPO trainer; leave it out"),
+        (
+            "rloo",
+            ["--reply", "os:getcwd"],
+            "reply: TRL's RLOOTrainer takes none: no one answers its model's messages but t",
+        ),
+    ],
+)
+def test_a_command_refuses_in_a_line(method, words, message, accord):
+    done = accord(method, *words)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1].startswith(message)
+
+
 # ---- What TRL cannot do
 
 
@@ -164,12 +216,12 @@ def test_a_resumed_run_ends_where_it_would_have_ended(method, stop, tmp_path, by
     ("method", "changes", "message"),
     [
         ("rloo", {"kl_budget": 5.0}, "kl_budget: TRL's RLOOTrainer has no such setting; raise beta, or leave out"),
-        ("rloo", {"missing_eos_penalty": 1.0}, "missing_eos_penalty: TRL's RLOOTrainer has no such setting; mask_trunc"),
-        ("grpo", {"kl_in": "reward"}, "kl_in: TRL's GRPOTrainer has no such setting; its rloo has the KL in the reward"),
+        ("rloo", {"missing_eos_penalty": 1.0}, "missing_eos_penalty: TRL's RLOOTrainer has no such setting; mask_trun"),
+        ("grpo", {"kl_in": "reward"}, "kl_in: TRL's GRPOTrainer has no such setting; its rloo has the KL in the rewar"),
         ("grpo", {"kl_estimator": "k2"}, "kl_estimator: TRL's GRPOTrainer has no such setting; its KL is estimated by"),
-        ("grpo", {"turns": 2}, "turns: TRL's GRPOTrainer has no such setting; leave it out, or leave out --backend trl"),
-        ("grpo", {"importance_sampling_level": "completion"}, "importance_sampling_level completion: TRL's GRPOTrainer k"),
-        ("grpo", {"loss_type": "ppo"}, "loss_type is 'ppo': use one of grpo, bnpo, dr_grpo, dapo, luspo, cispo, sapo, ve"),
+        ("grpo", {"turns": 2}, "turns: TRL's GRPOTrainer has no such setting; leave it out, or leave out --backend tr"),
+        ("grpo", {"importance_sampling_level": "completion"}, "importance_sampling_level completion: TRL's GRPOTraine"),
+        ("grpo", {"loss_type": "ppo"}, "loss_type is 'ppo': use one of grpo, bnpo, dr_grpo, dapo, luspo, cispo, sapo,"),
         ("rloo", {"model_init_kwargs": {"a": 1}}, "model_init_kwargs: has no effect, Accord loads the model"),
     ],
 )  # fmt: skip
@@ -197,7 +249,7 @@ def test_what_its_trainer_cannot_be_made_of_is_refused(named, message, tmp_path,
         made("rloo", tmp_path, byte_tokenizer, named=named)
 
 
-@pytest.mark.parametrize("loss", [name for name in ("cispo", "sapo", "vespo", "luspo")])
+@pytest.mark.parametrize("loss", PEERS["grpo"].losses)
 def test_the_losses_that_are_listed_are_trls(loss, tmp_path, byte_tokenizer):
     more = {"epsilon_high": 5.0} if loss == "cispo" else {}
     trainer = made("grpo", tmp_path, byte_tokenizer, loss_type=loss, max_steps=1, **more)

@@ -105,8 +105,8 @@ class OnTRL:
 def config_of(method: str, native: type[TrainingArguments]) -> type[TrainingArguments]:
     """TRL's configuration of `method`, with the settings that only Accord's, `native`, has.
 
-    `trust_remote_code` is the model's option here: TRL's own is left at its default. Raises AccordError where TRL has no
-    trainer of the method.
+    `trust_remote_code` is the model's option here: TRL's own is left at its default. Raises AccordError where TRL has
+    no trainer of the method.
     """
     if method not in PEERS:
         raise AccordError(f"--backend trl: TRL {trl.__version__} has no {method.upper()} trainer; leave it out")
