@@ -24,6 +24,7 @@ COMMANDS = {
     "ppo": "Train on samples and their rewards (Proximal Policy Optimization).",
     "rloo": "Train on samples and their rewards (REINFORCE Leave-One-Out).",
     "grpo": "Train on samples and their rewards (Group Relative Policy Optimization).",
+    "rlhf": "Votes to reward model to PPO, RLOO or GRPO, measured: all in one command.",
     "evaluate": "Measure a trained model on what training did not see.",
     "sample": "Sample a model's answers to prompts, here or from a server.",
     "compare": "The same prompts answered by several models, side by side.",
@@ -34,6 +35,8 @@ COMMANDS = {
 }
 #: These parse their own `--key value` arguments, as TRL's scripts do.
 TRAINING = {"sft", "dpo", "kto", "reward", "ppo", "rloo", "grpo"}
+#: These have options, and hand further `--section.key value` on to trainings.
+PASSING_ON = {"rlhf"}
 
 
 class Lazy(TyperGroup):
@@ -46,7 +49,7 @@ class Lazy(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"accord.cli.{'import_' if cmd_name == 'import' else cmd_name}")
-        raw = {"allow_extra_args": True, "ignore_unknown_options": True} if cmd_name in TRAINING else {}
+        raw = {"allow_extra_args": True, "ignore_unknown_options": True} if cmd_name in TRAINING | PASSING_ON else {}
         named = typer.Typer(rich_markup_mode="rich", add_completion=False)
         named.command(
             cmd_name, short_help=COMMANDS[cmd_name], context_settings=raw, add_help_option=cmd_name not in TRAINING
