@@ -98,13 +98,14 @@ def test_trls_kl_of_a_token_becomes_that_of_a_completion(tmp_path):
     assert series(facts, "kl") == [Point(1, 1.0), Point(2, 6.0)]
 
 
-def test_curves_that_are_always_zero_where_a_rollout_is_used_once_are_left_out(tmp_path):
+def test_curves_that_are_zero_throughout_are_left_out_but_for_reward(tmp_path):
     zero, some = [0.0] * 4, [0.0, 0.1, 0.0, 0.1]
-    once = logged(tmp_path / "a", clip_ratio__region_mean=zero, entropy=zero)
+    once = logged(tmp_path / "a", clip_ratio__region_mean=zero, entropy=some)
     more = logged(tmp_path / "b", clip_ratio__region_mean=some, entropy=some)
     assert [figure.title for figure in figures(once)] == ["Entropy"]
     assert [figure.title for figure in figures(more)] == ["Entropy", "Clipped"]
     assert more_figures(once) == []
+    assert [figure.title for figure in figures(logged(tmp_path / "c", reward=zero))] == ["Reward"]
 
 
 def test_cards_tell_the_end_and_the_beginning(tmp_path):

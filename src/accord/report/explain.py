@@ -177,12 +177,13 @@ def drift(facts: Facts) -> Remark | None:
     same = facts.estimate("win_rate_same_length")
     equal = f"Between answers of about equal length, the win rate is {percent(same.value)}. " if same else ""
     way = "shorter" if after < before else "longer"
+    what, other = ("rewards", "change the reward") if facts.is_online else ("votes", "ask for votes at equal length")
     return Remark(
         "note",
         f"Answers became {way}",
-        f"From {before:.0f} words to {after:.0f} on average. {equal}Where votes go with length, a model learns "
-        "length first, because it is the easiest thing to learn.",
-        f"If {way} is what people asked for, good. If not, ask for votes between answers of equal length.",
+        f"From {before:.0f} words to {after:.0f} on average. {equal}Where {what} go with length, a model "
+        "learns length first, because it is the easiest thing to learn.",
+        f"If {way} is what people asked for, good. If not, {other}.",
     )
 
 

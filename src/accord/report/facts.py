@@ -98,7 +98,8 @@ class Facts:
 
     @property
     def evaluated(self) -> bool:
-        return self.figure("win_rate") is not None or self.figure("accuracy") is not None
+        measured = self.figure("win_rate") is not None or self.figure("accuracy") is not None
+        return measured or bool(self.summary.get("evaluation"))
 
     @property
     def last_step(self) -> int:

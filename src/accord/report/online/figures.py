@@ -23,20 +23,6 @@ REWARD = Curve(
     (("reward", "training", "one"), ("reward less KL", "less what KL costs", "quiet")),
 )
 #: Lines are named as in `readings.NAMES`.
-CLIPPED = Curve(
-    "Clipped",
-    "Share of what is learnt from that had moved past the clip and no longer counted.",
-    _one("clipped"),
-    0.0,
-)
-APPROXIMATE_KL = Curve(
-    "Approximate KL",
-    "Between the policy that sampled and the one that learns: how far the updates on one rollout go.",
-    _one("approximate KL"),
-    0.0,
-)
-#: They have nothing to say where each rollout is used once: then they are always 0.
-IDLE = (CLIPPED, APPROXIMATE_KL)
 MAIN = (
     Curve(
         "Length",
@@ -57,8 +43,18 @@ MAIN = (
         _one("equal groups"),
         0.0,
     ),
-    CLIPPED,
-    APPROXIMATE_KL,
+    Curve(
+        "Clipped",
+        "Share of what is learnt from that had moved past the clip and no longer counted.",
+        _one("clipped"),
+        0.0,
+    ),
+    Curve(
+        "Approximate KL",
+        "Between the policy that sampled and the one that learns: how far the updates on one rollout go.",
+        _one("approximate KL"),
+        0.0,
+    ),
     Curve("Value loss", "The critic's squared distance from the returns, halved.", _one("value loss"), 0.0),
     Curve(
         "Explained variance",
@@ -97,13 +93,18 @@ MORE = (
 def figures(facts: Facts) -> list[Figure]:
     """The curves that people look at, those that this run has numbers for."""
     path = reward_over_kl(facts)
-    curves = [_kl(facts), *_of_sources(facts), *MAIN]
+    curves = [_kl(facts), *_of_sources(facts), *_alive(facts, MAIN)]
     return [*_drawn(facts, [REWARD]), *([path] if path else []), *_drawn(facts, curves)]
 
 
 def more_figures(facts: Facts) -> list[Figure]:
     """Those to look at when something is odd."""
-    return _drawn(facts, MORE)
+    return _drawn(facts, _alive(facts, MORE))
+
+
+def _alive(facts: Facts, curves: Iterable[Curve]) -> list[Curve]:
+    """Without those that are 0 throughout, as clipping is where each rollout is used once."""
+    return [curve for curve in curves if any(point.value for line in _lines(facts, curve) for point in line.points)]
 
 
 def _drawn(facts: Facts, curves: Iterable[Curve]) -> list[Figure]:
@@ -113,8 +114,7 @@ def _drawn(facts: Facts, curves: Iterable[Curve]) -> list[Figure]:
 def _lines(facts: Facts, curve: Curve) -> list[Line]:
     trained = [Line(name, tone, series(facts, what)) for what, name, tone in curve.lines]
     tested = [Line(twin(name), tone, held_out(facts, what), held_out=True) for what, name, tone in curve.lines]
-    idle = curve in IDLE and not any(point.value for line in trained for point in line.points)
-    return [] if idle else [line for line in trained + tested if line.points]
+    return [line for line in trained + tested if line.points]
 
 
 def _kl(facts: Facts) -> Curve:

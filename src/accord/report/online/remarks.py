@@ -41,8 +41,8 @@ def earned(facts: Facts) -> Remark | None:
             "good",
             "Reward rose",
             means + cost,
-            "Reward is what training raises, not what you wanted: read the completions below, then measure with "
-            "`accord evaluate`.",
+            "Reward is what training raises, not what you wanted: read the completions below"
+            + (", then measure with `accord evaluate`." if not facts.evaluated else "."),
         )
     if reward.fell:
         return Remark(

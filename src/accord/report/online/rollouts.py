@@ -32,11 +32,16 @@ class Rollout(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """Pairs of completions under one heading. `heads` name the two sides; `one_prompt`: a pair's prompts are one."""
+    """Pairs of completions under one heading.
+
+    heads       name the two sides; the one called `accent` is coloured
+    one_prompt  whether the prompts of a pair are one
+    """
 
     title: str
     says: str
     heads: tuple[str, str]
+    accent: str
     pairs: list[tuple[Rollout, Rollout]]
     one_prompt: bool = False
 
@@ -87,14 +92,14 @@ def _early_and_late(told: Sequence[Rollout]) -> Gallery | None:
     if last:
         pairs = [(one, last[key]) for key, one in first.items() if key in last][:SHOWN]
         says = "The first completion that was kept of a prompt, and the first of its last rollout. None was picked."
-        return Gallery("The same prompts, early and late", says, heads, pairs, one_prompt=True)
+        return Gallery("The same prompts, early and late", says, heads, "Late", pairs, one_prompt=True)
     quarter = (told[-1].step - told[0].step) / 4
     early = _typical([rollout for rollout in told if rollout.step <= told[0].step + quarter])
     late = _typical([rollout for rollout in told if rollout.step >= told[-1].step - quarter])
     if quarter <= 0:
         return None
     says = "Completions with the rewards nearest to the median of the first and the last quarter of training."
-    return Gallery("Typical completions, early and late", says, heads, list(zip(early, late, strict=False)))
+    return Gallery("Typical completions, early and late", says, heads, "Late", list(zip(early, late, strict=False)))
 
 
 def _typical(told: Sequence[Rollout]) -> list[Rollout]:
@@ -109,7 +114,7 @@ def _extremes(told: Sequence[Rollout]) -> Gallery | None:
     if not pairs:
         return None
     says = f"Of the {len(told):,} completions that were kept. If the left side is not what you want, nor is the reward."
-    return Gallery("Most and least rewarded", says, ("Most", "Least"), pairs[:SHOWN])
+    return Gallery("Most and least rewarded", says, ("Most", "Least"), "Most", pairs[:SHOWN])
 
 
 def length_correlation(facts: Facts) -> float | None:
