@@ -25,8 +25,20 @@ def test_tokens_come_as_often_as_softmax_says():
     assert chi_squared < 149  # 99 degrees of freedom: one in a thousand lies above 148.2
 
 
+def test_a_vocabulary_of_many_blocks_is_drawn_from_in_proportion():
+    """300 tokens are five blocks, the last not full; one whole block is not possible."""
+    logits = torch.sin(torch.arange(300.0) / 7) * 3
+    logits[128:192] = -torch.inf
+    p = logits.softmax(-1)
+    observed = frequencies(Decoding(), logits)
+    assert observed[128:192].sum() == 0
+    possible = p > 0
+    chi_squared = 200_000 * ((observed - p) ** 2 / p)[possible].sum()
+    assert chi_squared < 305  # 235 degrees of freedom: one in a thousand lies above 306
+
+
 def test_exponentials_have_mean_and_variance_one_and_no_neighbours():
-    draws = exponentials(keys(4000, 1), 500).double()
+    draws = exponentials(keys(4000, 1), torch.arange(500)).double()
     assert draws.mean().item() == pytest.approx(1, abs=4 / math.sqrt(draws.numel()))
     assert draws.var().item() == pytest.approx(1, abs=12 / math.sqrt(draws.numel()))
     uniform = 1 - (-draws).exp()
@@ -37,8 +49,10 @@ def test_exponentials_have_mean_and_variance_one_and_no_neighbours():
 @pytest.mark.parametrize("numbers", [(1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4)])
 def test_every_number_of_a_key_counts(numbers):
     assert sample_key(*numbers) != sample_key(1, 2, 30)
-    assert torch.equal(exponentials(keys(1, *numbers), 8), exponentials(keys(1, *numbers), 8))
-    assert (exponentials(keys(1, *numbers), 8) != exponentials(keys(1, 1, 2, 30), 8)).all()
+    assert torch.equal(
+        exponentials(keys(1, *numbers), torch.arange(8)), exponentials(keys(1, *numbers), torch.arange(8))
+    )
+    assert (exponentials(keys(1, *numbers), torch.arange(8)) != exponentials(keys(1, 1, 2, 30), torch.arange(8))).all()
 
 
 #                                     p = .5   .25   .125  .0625 .0625

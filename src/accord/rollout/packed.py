@@ -80,12 +80,16 @@ class Packed:
         """Hidden states [N, D] after the last layer; attend(layer, q, k, v [N, heads, dim]) -> [N, heads · dim]."""
         x = self.embedding[tokens_N].to(self.dtype)
         cos, sin = (each[0, :, None] for each in self.rotary(x, positions_N[None]))
+        sin = torch.cat((-sin[..., : sin.shape[-1] // 2], sin[..., sin.shape[-1] // 2 :]), -1)
         for layer in self.layers:
-            q, k, v = layer.qkv(layer.before_attention(x)).unflatten(-1, (-1, layer.dim)).split(layer.heads, 1)
-            attended = attend(layer, _turn(layer.q_norm(q), cos, sin), _turn(layer.k_norm(k), cos, sin), v)
+            heads = layer.qkv(layer.before_attention(x)).unflatten(-1, (-1, layer.dim))
+            q, k, v = heads.split(layer.heads, 1)
+            qk = heads[:, : -v.shape[1]] if layer.q_norm is None else torch.cat((layer.q_norm(q), layer.k_norm(k)), 1)
+            q, k = _turn(qk, cos, sin).split(layer.heads[:2], 1)
+            attended = attend(layer, q, k, v)
             x = x + layer.out(attended.reshape(len(x), -1))
             gate, up = layer.gate_up(layer.before_mlp(x)).chunk(2, -1)
-            x = x + layer.down(layer.act(gate) * up)
+            x = x + layer.down(layer.act(gate).mul_(up))
         return x
 
 
@@ -98,8 +102,8 @@ def _layer(layer: Any, dtype: torch.dtype) -> Any:
         scale=attention.scaling,
         before_attention=_norm(layer.input_layernorm, dtype),
         qkv=_product([attention.q_proj, attention.k_proj, attention.v_proj], dtype),
-        q_norm=_norm(getattr(attention, "q_norm", None), dtype),
-        k_norm=_norm(getattr(attention, "k_norm", None), dtype),
+        q_norm=_norm(attention.q_norm, dtype) if hasattr(attention, "q_norm") else None,
+        k_norm=_norm(attention.k_norm, dtype) if hasattr(attention, "k_norm") else None,
         out=_product([attention.o_proj], dtype),
         before_mlp=_norm(layer.post_attention_layernorm, dtype),
         gate_up=_product([mlp.gate_proj, mlp.up_proj], dtype),
@@ -109,14 +113,11 @@ def _layer(layer: Any, dtype: torch.dtype) -> Any:
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions: x·cos + (−x₂, x₁)·sin, x [N, heads, dim] being (x₁, x₂)."""
-    half = x.shape[-1] // 2
-    return torch.addcmul(x * cos, torch.cat((-x[..., half:], x[..., :half]), -1), sin)
+    """Rotary positions: (x₁, x₂)·cos + (x₂, x₁)·(−sin, sin), x [N, heads, dim]; `sin` has the sign in it."""
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
 def _norm(module: Any, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    if module is None:
-        return lambda x: x
     if type(module).__name__ not in norm.CLASSES:
         raise Unpackable(f"{type(module).__name__} is not an RMSNorm that is known")
     weight = module.weight.to(dtype)

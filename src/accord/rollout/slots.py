@@ -11,7 +11,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.modeling_utils import AttentionInterface
 
-_GROWTH = 64  # places
+_GRAIN = 32  # places
 
 
 class Slots(Cache):
@@ -19,7 +19,7 @@ class Slots(Cache):
 
     Rows 0 … live−1 are in use. A decoding step adds one token to each of them, at `positions_R`; what lies to the
     right of a row's position is left over from others, and `mask` hides it. The rows grow by some places when the
-    longest sample needs them.
+    longest sample needs them. All their places are attended to: a part of each row would be copied by the product.
     """
 
     def __init__(self, rows: int) -> None:
@@ -27,15 +27,16 @@ class Slots(Cache):
         super().__init__(layer_class_to_replicate=layer)
         self.rows = rows
         self.layers: Any = []
-        self.used = 0
+        self.room = 0
         self.positions_R = self.rows_R = torch.empty(0, dtype=torch.long)
 
     @torch.inference_mode()  # so is what a step makes when the slots grow: it could not be written to otherwise
     def place(self, row: int, prefill: Any, prompt: int, length: int) -> None:
         """Copies the first `length` keys and values of `prefill`'s row `prompt` into `row`."""
+        self.make_room(length)
         for layer, source in zip(self.places(len(prefill.layers)), prefill.layers, strict=True):
             keys, values = source.keys, source.values
-            layer.reserve(length, keys, values)
+            layer.reserve(keys, values)
             layer.keys[row, :, :length] = keys[prompt, :, :length]
             layer.values[row, :, :length] = values[prompt, :, :length]
 
@@ -49,18 +50,23 @@ class Slots(Cache):
     def move(self, row: int, to: int) -> None:
         """Copies what row `row` holds over row `to`."""
         for layer in self.layers:
-            layer.keys[to, :, : self.used] = layer.keys[row, :, : self.used]
-            layer.values[to, :, : self.used] = layer.values[row, :, : self.used]
+            layer.keys[to] = layer.keys[row]
+            layer.values[to] = layer.values[row]
 
     def begin_step(self, positions_R: Tensor) -> None:
         """The next forward adds one token to each live row, at these positions."""
         self.positions_R = positions_R
-        self.used = int(positions_R.max()) + 1
+        self.make_room(int(positions_R.max()) + 1)
         self.rows_R = torch.arange(len(positions_R), device=positions_R.device)
 
+    def make_room(self, places: int) -> None:
+        """The layers grow to so many places, and a few more, when they are next written to."""
+        if places > self.room:
+            self.room = -(-(places + places // 16) // _GRAIN) * _GRAIN
+
     def mask(self, dtype: torch.dtype) -> Tensor:
-        """[live, 1, 1, used]: 0 where a row may look (up to its own position), as good as −∞ elsewhere."""
-        places_L = torch.arange(self.used, device=self.positions_R.device)
+        """[live, 1, 1, places]: 0 where a row may look (up to its own position), as good as −∞ elsewhere."""
+        places_L = torch.arange(self.room, device=self.positions_R.device)
         hidden_RL = places_L > self.positions_R[:, None]
         mask_RL = torch.zeros(hidden_RL.shape, dtype=dtype, device=hidden_RL.device)
         return mask_RL.masked_fill_(hidden_RL, torch.finfo(dtype).min)[:, None, None]
@@ -77,14 +83,13 @@ class _SlotLayer(CacheLayerMixin):
         self.slots = slots
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.reserve(0, key_states, value_states)
+        self.reserve(key_states, value_states)
 
-    def reserve(self, places: int, like_keys: Tensor, like_values: Tensor) -> None:
-        """Makes room for `places`. New room is zero: what is hidden has weight 0, and 0 × NaN would be NaN."""
-        have = self.values.shape[2] if self.is_initialized else 0
-        if self.is_initialized and have >= places:
+    def reserve(self, like_keys: Tensor, like_values: Tensor) -> None:
+        """Grows to the slots' room. New room is zero: what is hidden has weight 0, and 0 × NaN would be NaN."""
+        have, room = self.values.shape[2] if self.is_initialized else 0, self.slots.room
+        if self.is_initialized and have == room:
             return
-        room = -(-places // _GROWTH) * _GROWTH + _GROWTH
         shape = self.slots.rows, like_keys.shape[1]
         keys = like_keys.new_zeros(*shape, like_keys.shape[3], room).transpose(2, 3)
         values = like_values.new_zeros(*shape, room, like_values.shape[3])
@@ -95,17 +100,17 @@ class _SlotLayer(CacheLayerMixin):
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         slots = self.slots
-        self.reserve(slots.used, key_states, value_states)
+        self.reserve(key_states, value_states)
         self.keys[slots.rows_R, :, slots.positions_R] = key_states[:, :, 0]
         self.values[slots.rows_R, :, slots.positions_R] = value_states[:, :, 0]
         live = len(slots.rows_R)
-        return self.keys[:live, :, : slots.used], self.values[:live, :, : slots.used]
+        return self.keys[:live], self.values[:live]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.slots.used, 0
+        return self.slots.room, 0
 
     def get_seq_length(self) -> int:
-        return self.slots.used
+        return self.slots.room
 
     def get_max_length(self) -> int:
         return -1
@@ -132,13 +137,13 @@ def slot_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling)
     if attention_mask is None:
         attention_mask = query.new_full((1, 1, T, T), torch.finfo(query.dtype).min).triu(1)
+    if T > 1:
+        attention_mask = attention_mask.repeat(1, 1, heads // key.shape[1], 1)
     scale = dim**-0.5 if scaling is None else scaling
-    grouped = query.reshape(R, key.shape[1], -1, dim)  # [R, key heads, group · T, dim]
-    scores = torch.matmul(grouped * scale, key.transpose(2, 3))
+    scores = torch.matmul(query.reshape(R, key.shape[1], -1, dim), key.transpose(2, 3))  # [R, key heads, group · T, L]
     if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    scores = scores.unflatten(2, (-1, T)) + attention_mask[:, :, None]
-    weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype).flatten(2, 3)
+        scores, scale = torch.tanh(scores * (scale / softcap)), softcap
+    weights = torch.add(attention_mask, scores, alpha=scale).softmax(-1)  # in fp32 inside, whatever it returns
     return torch.matmul(weights, value).view(R, heads, T, -1).transpose(1, 2), None
 
 
