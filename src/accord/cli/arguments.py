@@ -199,8 +199,10 @@ def _through(parser: _Parser, key: str, texts: list[str], many: bool) -> Any:
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    if key in NOT_HERE:
-        return f"'{key}' is a key of TRL's that Accord has not: {NOT_HERE[key]}"
+    from accord.trainers.trl_settings import instead
+
+    if remedy := NOT_HERE.get(key) or instead(key):
+        return f"'{key}' is a key of TRL's that Accord has not: {remedy}"
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     return f"unknown key '{key}': " + (f"did you mean '{near[0]}'?" if near else "--help-all lists all keys")
 

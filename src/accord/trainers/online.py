@@ -300,7 +300,7 @@ class OnlineTrainer(WithRollouts, AccordTrainer):
     # ---- Evaluation
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """Reward, KL and lengths of one completion of each prompt of `eval_dataset`, always with the same seed."""
+        """Reward, KL and lengths of completions of each prompt of `eval_dataset`, always with the same seed."""
         if eval_dataset is not None and eval_dataset is not self.eval_dataset:
             raise ValueError("evaluate other prompts with `accord compare`: the trainer prepared its own eval_dataset")
         if not self.eval_examples:
@@ -308,8 +308,9 @@ class OnlineTrainer(WithRollouts, AccordTrainer):
         began = time.time()
         self.prepare_references()
         mine = self.eval_examples[self.accelerator.process_index :: self.accelerator.num_processes]
-        told = self.play(mine, seed=sample_key(self.args.seed, -1), n=1)
-        facts = rollout_facts(told, self.experience(told)._replace(group=1), self.coefficient)
+        n = self.args.num_generations_eval
+        told = self.play(mine, seed=sample_key(self.args.seed, -1), n=n)
+        facts = rollout_facts(told, self.experience(told)._replace(group=n), self.coefficient)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in named(self.online.names, facts).items()}
         metrics |= speed_metrics(metric_key_prefix, began, num_samples=len(told))
         self.log(metrics)

@@ -1,11 +1,12 @@
 """What methods that sample are configured by: the rollout, its rewards, and the brakes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from accord.losses.advantages import KL_ESTIMATORS, SCALES
 from accord.losses.policy_gradient import LEVELS, WEIGHTS, Surrogate
 from accord.trainers.config import AccordConfig
 from accord.trainers.ranges import COUNT, NOT_NEGATIVE, POSITIVE, PROBABILITY, Range, check_choices, check_ranges
+from accord.trainers.trl_settings import instead
 
 
 @dataclass
@@ -46,9 +47,17 @@ class OnlineConfig(AccordConfig):
     mask_truncated_completions: bool = field(
         default=False, metadata={"help": "Do not learn from completions that were cut at max_completion_length."}
     )
+    num_generations_eval: int = field(default=1, metadata={"help": "Completions of each held-out prompt."})
     turns: int = field(
         default=8, metadata={"help": "Most completions in an episode, where an environment replies to them."}
     )
+
+    def __new__(cls, *args, **named):
+        known = {f.name for f in fields(cls)}
+        for name in named:
+            if name not in known and (remedy := instead(name)):
+                raise ValueError(f"{cls.__name__} has no {name}: {remedy}")
+        return super().__new__(cls)
 
     def __post_init__(self):
         if self.disable_dropout is False:
@@ -118,6 +127,10 @@ class GroupConfig(OnlineConfig):
         default=None,
         metadata={"help": "Batches of per_device_train_batch_size in a rollout. Default: one optimizer batch."},
     )
+    generation_batch_size: int | None = field(
+        default=None,
+        metadata={"help": "Completions in a rollout, over all processes: steps_per_generation said otherwise."},
+    )
     num_iterations: int = field(default=1, metadata={"help": "How often each rollout is trained on."})
     epsilon: float = field(default=0.2, metadata={"help": "How far a ratio may fall below 1 (and rise above it)."})
     epsilon_high: float | None = field(
@@ -131,15 +144,28 @@ class GroupConfig(OnlineConfig):
                 f"num_generations: group size {self.num_generations} leaves nothing to compare a completion with; use "
                 "2 or more"
             )
-        steps = self.gradient_accumulation_steps
-        if self.steps_per_generation is not None and (
-            self.steps_per_generation < steps or self.steps_per_generation % steps
-        ):
+        self._mini_batches = self._optimizer_batches()
+
+    def _optimizer_batches(self) -> int:
+        """Those in a rollout. ValueError where it is no whole number of them."""
+        steps, size = self.steps_per_generation, self.per_device_train_batch_size * self.world_size
+        if self.generation_batch_size is not None:
+            if steps is not None:
+                raise ValueError("generation_batch_size and steps_per_generation say the same: give one")
+            if self.generation_batch_size % (size * self.gradient_accumulation_steps):
+                raise ValueError(
+                    f"generation_batch_size is {self.generation_batch_size}: use a multiple of the optimizer batch, "
+                    f"{size * self.gradient_accumulation_steps} completions"
+                )
+            steps = self.generation_batch_size // size
+        if steps is None:
+            return 1
+        if steps < self.gradient_accumulation_steps or steps % self.gradient_accumulation_steps:
             raise ValueError(
-                f"steps_per_generation is {self.steps_per_generation}: use a multiple of gradient_accumulation_steps "
-                f"{steps}, so that a rollout is a whole number of optimizer batches"
+                f"steps_per_generation is {steps}: use a multiple of gradient_accumulation_steps "
+                f"{self.gradient_accumulation_steps}, so that a rollout is a whole number of optimizer batches"
             )
-        self._mini_batches = 1 if self.steps_per_generation is None else self.steps_per_generation // steps
+        return steps // self.gradient_accumulation_steps
 
     @property
     def mini_batches(self) -> int:
@@ -152,6 +178,7 @@ class GroupConfig(OnlineConfig):
 
 RANGES: dict[str, Range] = {
     "num_generations": COUNT,
+    "num_generations_eval": COUNT,
     "max_completion_length": COUNT,
     "temperature": POSITIVE,
     "top_p": PROBABILITY,

@@ -44,6 +44,11 @@ CONSTRUCTION = {
     "quantization_config": "load the model with `load_policy(..., load_in_4bit=True)` and pass that",
     "formatting_func": "format the rows before: dataset.map(...)",
     "model_init": "pass the model itself",
+    "tools": "a `reply` answers the model's messages, and may call them",
+    "rollout_func": "the trainer samples by itself; a `reply` answers the model's messages",
+    "environment_factory": "a `reply` answers the model's messages",
+    "reward_model": "pass it as reward_funcs",
+    "value_model": "pass it as critic",
 }
 DEFAULTS = {f.name: f.default for f in fields(TrainingArguments) if f.default is not MISSING}
 
