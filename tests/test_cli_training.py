@@ -201,9 +201,11 @@ def test_help_has_every_key_of_the_method_and_stays_readable(accord):
 def test_recipes_are_understood(recipe, tmp_path):
     from accord import trainers
     from accord.cli.arguments import parse
+    from accord.cli.environment_options import OPTIONS
 
     method = recipe.stem.split("-")[0]
     config = next(value for name, value in vars(trainers).items() if name.lower() == f"{method}config")
-    options = parse(config, ["--config", str(recipe), "--output_dir", str(tmp_path / "out")])
+    words = ["--config", str(recipe), "--output_dir", str(tmp_path / "out")]
+    options = parse(config, words, environment=OPTIONS.get(method))
     assert options.config.output_dir == str(tmp_path / "out")
     assert options.data.dataset_name

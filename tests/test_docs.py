@@ -86,6 +86,7 @@ def _check_make(words: list[str]) -> None:
 
 def _check_training(name: str, words: list[str]) -> None:
     from accord.cli.arguments import command_line, config_file, parse
+    from accord.cli.environment_options import OPTIONS
 
     if words in (["--help"], ["--help-all"]):
         return
@@ -95,7 +96,7 @@ def _check_training(name: str, words: list[str]) -> None:
             words = [word for word in words if word not in ("--config", "FILE.yaml")]
         else:
             assert list(config_file(path))
-    parse(_config_of(name), words)
+    parse(_config_of(name), words, environment=OPTIONS.get(name))
 
 
 def _config_of(name: str) -> type:
