@@ -116,9 +116,17 @@ def config_of(method: str, native: type[TrainingArguments]) -> type[TrainingArgu
     about = "Kernel of attention, as TRL's ModelConfig names it: sdpa, flash_attention_2, …"
     more.append(("attn_implementation", str | None, field(default=None, metadata={"help": about})))
     ours = {name: _default(f) for name, _, f in more}
+    as_lists = [  # the command line reads these, not tuples
+        (f.name, hints[f.name], _again(f))
+        for f in fields(native)
+        if f.name in known and "tuple" in str(get_type_hints(theirs)[f.name])
+    ]
     hidden = ("trust_remote_code", bool, field(default=False, init=False))
     return make_dataclass(
-        f"{theirs.__name__}OnTRL", [*more, hidden], bases=(OnTRL, theirs), namespace={"method": method, "ours": ours}
+        f"{theirs.__name__}OnTRL",
+        [*more, *as_lists, hidden],
+        bases=(OnTRL, theirs),
+        namespace={"method": method, "ours": ours},
     )
 
 
