@@ -5,12 +5,14 @@ from dataclasses import fields
 import pytest
 
 from accord.cli.arguments import parse
+from accord.cli.environment_options import EnvironmentOptions
 from accord.cli.options import NOT_HERE, DataOptions, ModelOptions, RunOptions
 from accord.cli.processes import asked_for
 from accord.feedback import AccordError
-from accord.trainers import DPOConfig, KTOConfig, RewardConfig, SFTConfig
+from accord.trainers import DPOConfig, GRPOConfig, KTOConfig, RewardConfig, RLOOConfig, SFTConfig
 
 CONFIGS = {"sft": SFTConfig, "dpo": DPOConfig, "kto": KTOConfig, "reward": RewardConfig}
+ONLINE = {"rloo": RLOOConfig, "grpo": GRPOConfig}
 
 
 @pytest.fixture
@@ -125,6 +127,18 @@ def test_every_key_of_trl_is_known_or_refused_with_a_reason(method):
     theirs |= {f.name for f in fields(DatasetMixtureConfig)}
     ours = {f.name for c in (CONFIGS[method], ModelOptions, DataOptions, RunOptions) for f in fields(c)}
     assert theirs - ours - NOT_HERE.keys() == set()
+
+
+@pytest.mark.parametrize("method", ONLINE)
+def test_every_key_of_trls_trainers_that_sample_is_known_or_refused(method):
+    trl = pytest.importorskip("trl", reason="TRL is an extra: pip install 'accord[trl]'")
+    from trl.scripts.grpo import GRPOScriptArguments
+
+    groups = (ONLINE[method], ModelOptions, DataOptions, RunOptions, EnvironmentOptions)
+    theirs = {f.name for c in (getattr(trl, ONLINE[method].__name__), GRPOScriptArguments) for f in fields(c)}
+    ours = {f.name for group in groups for f in fields(group)}
+    assert theirs - ours - NOT_HERE.keys() == set()
+    assert ours & NOT_HERE.keys() <= {"loss_type"}  # of other methods
 
 
 def test_nothing_is_refused_that_every_method_has():

@@ -101,7 +101,7 @@ class Loop:
     def train_policy(self) -> None:
         with self.story.chapter(
             self.method.upper(),
-            "The model answers, the reward model scores, and what scored well becomes likelier. What KL costs holds it "
+            "The model answers, the reward model scores, and what scored well becomes likelier. A price on KL holds it "
             "near to where it began. A model can learn to please a reward model without getting better: watch its "
             f"answers, some of each rollout are in {self.policy / 'rollouts.jsonl'}.",
         ):
@@ -133,7 +133,9 @@ class Loop:
     def end(self) -> dict[str, Any]:
         """What changed, and what to do next."""
         figures, story = Run.open(self.policy).summary(), self.story
-        story.say("\n[bold]What changed.[/] " + changed(figures))
+        story.say("\n[bold]What changed[/], on prompts that training never saw")
+        for name, value in changed(figures):
+            story.say(f"{escape(name)}: {value}", 2)
         story.say("\n[bold]The report[/] (open it in a browser)")
         story.console.print(f"  {self.policy / 'report.html'}", soft_wrap=True)
         story.say("\n[bold]What to do next[/]")

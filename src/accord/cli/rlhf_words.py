@@ -68,22 +68,23 @@ def judged_by(judged: Judging, prompts: int, samples: int) -> str:
     return f"{asked} {WHO[judged.kind].format(name=judged.name)}"
 
 
-def changed(figures: Mapping[str, Any]) -> str:
-    """Win rate, reward, KL and length, each with its interval."""
+def changed(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was measured of the answers after training, and its value with the interval."""
     told = []
-    for name, words in CHANGES.items():
-        found = estimate(dict(figures), name)
+    for figure, (name, form) in CHANGES.items():
+        found = estimate(dict(figures), figure)
         if found and found.low is not None and found.high is not None:
-            write = percent if name == "win_rate" else short
-            told.append(words.format(value=write(found.value), low=write(found.low), high=write(found.high), **figures))
-    return " ".join(told)
+            write = percent if figure == "win_rate" else short
+            known = {key: write(value) for key, value in figures.items() if isinstance(value, int | float)}
+            value = form.format(**(known | {"low": write(found.low), "high": write(found.high)}))
+            told.append((name.format(**figures), value))
+    return told
 
 
-#: figure -> what is said of it
+#: figure -> what it is called, and how it is written
 CHANGES = {
-    "win_rate": "On prompts that training never saw, {judge} prefers the answers after training in "
-    "[bold green]{value}[/] ({low} to {high}; a tie counts half).",
-    "reward_difference": "The reward model gives them {value} more ({low} to {high}).",
-    "kl": "They are {value} nats from the base ({low} to {high}).",
-    "words_difference": "They have {value} more words ({low} to {high}).",
+    "win_rate": ("preferred to before, by {judge}", "[bold green]{win_rate}[/] ({low} to {high}; a tie counts half)"),
+    "reward_difference": ("reward", "{reward_before} → {reward_after} (difference {low} to {high})"),
+    "kl": ("KL from before", "{kl} nats an answer ({low} to {high})"),
+    "words_difference": ("words", "{words_before} → {words_after} (difference {low} to {high})"),
 }
