@@ -1,6 +1,8 @@
 """How a rollout comes about: prompts → episodes with rewards → what policy, critic and reference say of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from accelerate.utils import gather_object
@@ -39,7 +41,7 @@ class WithRollouts(WithReference):
         processes, in one order."""
         args = self.args
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        with without_critic(self.model):
+        with without_critic(self.model), without_autocast(self.model):
             conversations = converse(
                 self.sampler,
                 [prompt.text for prompt in prompts],
@@ -126,6 +128,21 @@ class WithRollouts(WithReference):
         elif self._standing is None:
             with without_critic(self.model):
                 self._standing = StandingReference(self.model)
+
+
+@contextmanager
+def without_autocast(model: Any) -> Iterator[None]:
+    """Within it, the model computes in its weights' precision. Accelerate has put mixed precision around its forward,
+    and the sampler chooses its own."""
+    around = vars(model).get("forward")
+    if not hasattr(model, "_original_forward"):
+        yield
+        return
+    model.forward = model._original_forward
+    try:
+        yield
+    finally:
+        model.forward = around
 
 
 def _names(prompts: Sequence[Prompt]) -> list[str]:
