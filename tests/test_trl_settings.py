@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from accord.trainers import GRPOConfig, GRPOTrainer, PPOConfig, PPOTrainer, RLOO
 from accord.trainers.trl_settings import INSTEAD, instead
 from conftest import make_tiny_llama
 from training_kit import quick
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.mark.parametrize(
@@ -94,3 +97,16 @@ def test_what_trls_trainers_are_made_of_is_refused(trainer, config, name, remedy
     with pytest.raises(ValueError, match=re.escape(f"{trainer.__name__} takes no {name}: {remedy}")):
         trainer(make_tiny_llama(byte_tokenizer), lambda completions: [], args, processing_class=byte_tokenizer,
                 **{name: object()})  # fmt: skip
+
+
+def test_the_table_of_old_settings_is_right():
+    table = (DOCS / "from-trl.md").read_text().split("| old `PPOConfig` | here |")[1].split("\n\n")[0]
+    same = {f.name for f in fields(PPOConfig)}
+    rows = [row for row in table.splitlines() if row.startswith("| `")]
+    assert len(rows) >= 10
+    for row in rows:
+        old, here = row.strip("| ").split(" | ")
+        for name in re.findall(r"`(\w+)`", old):
+            assert (name in same) if here == "the same" else (name in same or instead(name)), name
+        for name in re.findall(r"`(\w+)`", here):
+            assert name in same | {"on_rollout", "model_name_or_path", "reward_model_name_or_path"}, name

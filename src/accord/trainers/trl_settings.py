@@ -14,6 +14,7 @@ INSTEAD = {
     "cache_implementation": _SAMPLER,
     "cast_lm_head_to_fp32": "log-probs are computed in float32 from the head's own weights",
     "chat_template_kwargs": "render the prompts to texts before, or set the tokenizer's chat_template",
+    "dataset_num_proc": "tokenisation needs no pool of processes",
     "ds3_gather_for_generation": "methods that sample need all weights in each process: use DDP",
     "entropy_*": _TRLS,
     "exp_name": "use run_name",
@@ -56,6 +57,7 @@ INSTEAD = {
     "use_vllm": _SAMPLER,
     "vespo_*": _TRLS,
     "vllm_*": _SAMPLER,
+    "world_size": "`accelerate launch` says how many processes there are",
 }
 
 
