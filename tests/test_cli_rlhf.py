@@ -13,6 +13,7 @@ from accord.cli.main import app
 from accord.cli.rlhf_settings import DEFAULTS, METHODS, sections, words
 from accord.cli.rlhf_words import accuracy
 from accord.feedback import AccordError
+from test_docs import blocks
 
 QUICK = ["--dtype", "float32", "--bf16", "false", "--use_cpu", "--max_steps", "2", "--per_device_train_batch_size", "4"]
 ONLINE = [*QUICK, "--max_completion_length", "8", "--max_length", "64"]
@@ -33,8 +34,7 @@ def accord(tiny_model_dir, tmp_path, monkeypatch):
         return CliRunner().invoke(app, [*map(str, given)])
 
     def rlhf(*given, method="ppo"):
-        quick = [f"--reward.{word[2:]}" if word.startswith("--") else word for word in QUICK]
-        quick += [f"--{method}.{word[2:]}" if word.startswith("--") else word for word in ONLINE]
+        quick = [*words_of("reward", QUICK), *words_of(method, ONLINE)]
         return run("rlhf", "--method", method, *quick, "--json", *given)
 
     run.rlhf = rlhf
@@ -159,6 +159,38 @@ def test_an_interval_that_reaches_one_half_is_a_warning():
     assert sure.replace("\u202f", " ") == "It ranks 80 % of 30 held-out pairs as the votes do (70 % to 90 %)."
     unsure = accuracy({"accuracy": 0.8, "accuracy_ci": [0.5, 1.0], "n_test_pairs": 3})
     assert "as far as anybody can tell, it guesses" in unsure
+
+
+def test_the_documentations_commands_run(accord, tiny_model_dir):
+    """In their order, on the files that the page shows, with a small model and few steps."""
+    page = Path(__file__).parents[1] / "docs" / "rlhf.md"
+    good(accord("init", ".", "--model", tiny_model_dir))
+    Path("pairs.jsonl").rename("votes.jsonl")
+    for block in blocks(page):
+        _, _, name = block.info.partition(" ")
+        if name:
+            Path(name).write_text("\n".join(block.lines) + "\n")
+    shown = [line for block in blocks(page) for line in block.lines if line.startswith("accord ")]
+    assert len(shown) >= 12
+    quick = ["--max_steps", 1, *QUICK[:5]]
+    brief = [*quick, "--per_device_train_batch_size", 2, "--num_generations", 2, "--max_completion_length", 8]
+    for line in shown:
+        _, name, *words = shlex.split(line)
+        if not {"demo", "MODEL"} & set(words) and "recipes/" not in line and name in RUN:
+            settings = {"reward": quick, "evaluate": ["--max-new-tokens", 8]}.get(name, [*brief, "--max_length", 96])
+            if name == "rlhf":
+                method = words[words.index("--method") + 1] if "--method" in words else "ppo"
+                settings = [*words_of("reward", quick), *words_of(method, settings), "--model", tiny_model_dir]
+            again = [] if name in ("rlhf", "evaluate") else ["--overwrite_output_dir"]
+            good(accord(name, *words, *settings, *again))
+
+
+def words_of(section: str, given: list) -> list[str]:
+    """`--key` as `--SECTION.key`."""
+    return [f"--{section}.{word[2:]}" if str(word).startswith("--") else str(word) for word in given]
+
+
+RUN = {"rlhf", "reward", "ppo", "rloo", "grpo", "evaluate"}
 
 
 def configuration(method: str) -> type:
