@@ -83,7 +83,7 @@ def command(
         measured = (evaluate_rewards if rewards else evaluate)(opened, asked, track)
     decoding = {} if rewards else asked.decoding
     record(opened, measured, settings={**decoding, "data": data or "the run's test split"})
-    for note in [*measured.notes, *pleased_itself(opened, judged)]:
+    for note in [*measured.notes, *pleased_itself(opened, judged, project)]:
         console.print(f"  {note}")
     report = write_report(opened.path)
     if as_json:
@@ -92,12 +92,12 @@ def command(
         tell(opened, report)
 
 
-def pleased_itself(run: Run, judged: Judging) -> list[str]:
+def pleased_itself(run: Run, judged: Judging, project: Path | None) -> list[str]:
     """What to know where the judge is what training was rewarded by."""
     trained_on = [str(Path(name).resolve()) for name in run.config().get("reward_model_name_or_path") or []]
     if judged.kind != "reward_model" or not trained_on:
         return []
-    known = reward_run(judged.name)
+    known = reward_run(judged.name, project)
     if str(known.path if known else Path(judged.name).resolve()) not in trained_on:
         return []
     return [
