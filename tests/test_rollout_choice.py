@@ -34,7 +34,7 @@ def test_a_vocabulary_of_many_blocks_is_drawn_from_in_proportion():
     assert observed[128:192].sum() == 0
     possible = p > 0
     chi_squared = 200_000 * ((observed - p) ** 2 / p)[possible].sum()
-    assert chi_squared < 305  # 235 degrees of freedom: one in a thousand lies above 306
+    assert chi_squared < 305  # 235 degrees of freedom: one in a thousand lies above 307.7
 
 
 def test_exponentials_have_mean_and_variance_one_and_no_neighbours():
