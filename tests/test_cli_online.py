@@ -135,7 +135,8 @@ def test_evaluate_asks_a_reward_model_or_a_taste(accord):
     assert figures["win_rate"] == sum(sample["verdict"] for sample in samples) / 2
     for sample in samples:
         before, after = sample["reward"]
-        assert sample["verdict"] == (0.5 if before == after else after > before)
+        alike = sample["before"] == sample["after"]  # one text, though its two scores differ in the last digit
+        assert sample["verdict"] == (0.5 if alike else after > before)
     judged = good(accord(*asked, "--judge", "shorter"))
     assert "rewarded by it" not in judged.stderr
     assert (summary("runs/out")["judge"], "reward_after" in summary("runs/out")) == ("shorter", True)
