@@ -112,11 +112,8 @@ class RunOptions:
 _PACKED = "Accord never pads: it packs whole prompt trees under token_budget"
 _REFERENCE = "the reference is the model that training started from; its log-probs are computed once and kept on disk"
 _PAIRS = "it belongs to losses of pairs: accord dpo has it"
-_SAMPLER = "Accord samples by itself, from the weights that learn: temperature, top_p, top_k, min_p, rollout_rows"
-_WATCH = "some of each rollout are kept in the run folder: rollouts.jsonl"
-_THEIRS = "Accord has no such thing; --backend trl does"
 
-#: Keys that TRL has and Accord has not -> why, and what to do instead.
+#: Keys that TRL has and Accord has not -> why, and what to do instead. Those of sampling: trainers/trl_settings.py.
 NOT_HERE = {
     "activation_offloading": "activations stay where the model is; lower token_budget to need less memory",
     "assistant_only_loss": "the loss is on completions; in a conversation, on the last answer",
@@ -160,34 +157,4 @@ NOT_HERE = {
     "test_split_size": "use test_fraction",
     "use_bnb_nested_quant": "4-bit weights are quantized once",
     "use_weighting": _PAIRS,
-    **dict.fromkeys(
-        (
-            "cache_implementation", "generation_kwargs", "repetition_penalty", "use_transformers_paged",
-            "transformers_continuous_batching_config", "use_transformers_continuous_batching", "use_vllm",
-            "vllm_enable_sleep_mode", "vllm_gpu_memory_utilization", "vllm_group_port", "vllm_importance_sampling_cap",
-            "vllm_importance_sampling_clip_max", "vllm_importance_sampling_clip_min", "vllm_importance_sampling_mode",
-            "vllm_importance_sampling_correction", "vllm_max_model_length", "vllm_mode", "vllm_model_impl",
-            "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_server_timeout",
-            "vllm_structured_outputs_regex", "vllm_tensor_parallel_size",
-        ),
-        _SAMPLER,
-    ),
-    **dict.fromkeys(
-        (
-            "log_completions", "log_completions_hub_repo", "log_multimodal", "log_unique_prompts",
-            "num_completions_to_print",
-        ),
-        _WATCH,
-    ),
-    **dict.fromkeys(
-        (
-            "cast_lm_head_to_fp32", "chat_template_kwargs", "entropy_coef", "entropy_coef_delta", "entropy_coef_max",
-            "entropy_coef_min", "entropy_target", "multi_objective_aggregation", "off_policy_mask_threshold",
-            "sapo_temperature_neg", "sapo_temperature_pos", "top_entropy_quantile", "use_adaptive_entropy",
-            "vespo_k_neg", "vespo_k_pos", "vespo_lambda_neg", "vespo_lambda_pos",
-        ),
-        _THEIRS,
-    ),
-    "ds3_gather_for_generation": "sampling needs all weights in each process: use DDP, with LoRA where memory is short",
-    "max_tool_calling_iterations": "who replies to the model is reply module:function, at most turns times",
-}  # fmt: skip
+}
