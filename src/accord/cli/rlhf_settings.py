@@ -13,9 +13,10 @@ _BOTH = {"dtype": "bfloat16", "use_peft": "true", "logging_steps": "1", "save_to
 _ONLINE = {
     "max_completion_length": "128",
     "max_length": "256",
-    "learning_rate": "5e-5",
+    "learning_rate": "3e-4",
     "lr_scheduler_type": "constant",
-    "num_train_epochs": "8",
+    "num_train_epochs": "1",
+    "kl_budget": "8",  # nats a completion; beyond it a policy of this size writes for the reward model alone
     "per_device_train_batch_size": "32",  # completions of an optimizer batch, and here of a rollout
     "missing_eos_penalty": "1",
     "save_steps": "8",
@@ -28,19 +29,21 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "center_rewards_coefficient": "0.01",
         "max_length": "256",
         "test_fraction": "0.2",  # few votes: a tenth of them would leave the accuracy in the dark
-        "learning_rate": "1e-4",
-        "num_train_epochs": "3",
+        "learning_rate": "1e-3",  # fresh heads, and a LoRA adapter, on few votes
+        "num_train_epochs": "4",
         "per_device_train_batch_size": "8",
         "save_steps": "20",
     },
     "ppo": {
         **_BOTH,
         **_ONLINE,
+        "num_train_epochs": "5",  # each of two rollouts: PPO asks a prompt once
         "num_ppo_epochs": "2",
-        "kl_coef": "0.02",
+        "learning_rate": "2e-4",
+        "kl_coef": "0.05",
     },
-    "rloo": {**_BOTH, **_ONLINE, "num_generations": "4", "beta": "0.02"},
-    "grpo": {**_BOTH, **_ONLINE, "num_generations": "4", "beta": "0.02", "kl_in": "reward"},
+    "rloo": {**_BOTH, **_ONLINE, "num_generations": "4", "beta": "0.05"},
+    "grpo": {**_BOTH, **_ONLINE, "num_generations": "4", "beta": "0.05", "kl_in": "reward"},
 }
 
 
