@@ -28,6 +28,22 @@ def optimum(reference_Y: Tensor, score_Y: Tensor, beta: float) -> Tensor:
     return (reference_Y.log() + score_Y / beta).softmax(-1)
 
 
+def optimum_forward(reference_Y: Tensor, score_Y: Tensor, beta: float) -> Tensor:
+    r"""[Y] the maximum of E_π[score] − β·KL(π_ref‖π), the KL in the other direction: β·π_ref/(c − score), with the c
+    that makes it sum to 1 (Grill et al. 2020, arXiv:2007.12509, the policy π̄).
+
+    Uncorrected, k3 in the loss leads here. `reference_Y` must sum to 1.
+    """
+
+    def excess(c: float) -> float:
+        return (beta * reference_Y / (c - score_Y)).sum().item() - 1
+
+    best = int(score_Y.argmax())
+    top, share = score_Y[best].item(), reference_Y[best].item()  # at the first c the best one alone has 1
+    c = top + beta if share > 1 - 1e-12 else brentq(excess, top + beta * share, top + beta, xtol=1e-14)
+    return beta * reference_Y / (c - score_Y)
+
+
 def optimum_per_token(reference_Y: Tensor, score_Y: Tensor, lengths_Y: Tensor, beta: float) -> Tensor:
     r"""[Y] where a loss arrives that looks at log-ratios per token: π_ref·exp(|y|·(score/β + k)).
 

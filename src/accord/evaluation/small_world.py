@@ -8,6 +8,7 @@ Letters of shapes: Y completions, P prefixes, V tokens with the end among them, 
 E pairs, N samples. Everything is in float64 and in nats.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from accord.evaluation.closed_form import kl
+from accord.evaluation.closed_form import kl, optimum
 from accord.losses import kto, pairwise
+from accord.rollout.environment import Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,15 @@ class World:
     def reference_Y(self) -> Tensor:
         """π_ref of each completion."""
         return self.reference_YL.sum(-1).exp()
+
+    @property
+    def logits_PV(self) -> Tensor:
+        """The reference's, −∞ for what is not allowed."""
+        return self.table_PV.masked_fill(~self.allowed_PV, -torch.inf)
+
+    def probabilities(self, policy_PV: Tensor) -> Tensor:
+        """[Y] π(y) of a policy that says how likely each token is after each prefix."""
+        return policy_PV[self.prefix_YL, self.token_YL].where(self.drawn_YL, 1.0).prod(-1)
 
     @property
     def lengths_Y(self) -> Tensor:
@@ -144,6 +155,49 @@ class TabularPolicy(nn.Module):
             self.world.drawn_YL[drawn_N],
             self.world.reward_Y[drawn_N],
         )
+
+
+class Writing:
+    """The world as an environment: an episode is a completion, an action a token, a state a row of a policy's table.
+
+    `steps` are those that there can be, by row and token; the last token brings the reward.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.steps: dict[tuple[int, int], Step[int]] = {}
+        for y, length in enumerate(world.lengths_Y.tolist()):
+            places = list(zip(world.prefix_YL[y].tolist(), world.token_YL[y].tolist(), strict=True))[:length]
+            self.steps |= {place: Step(row, 0.0, False) for place, (row, _) in itertools.pairwise(places)}
+            self.steps[places[-1]] = Step(places[-1][0], world.reward_Y[y].item(), True)
+        self._row = 0
+
+    def reset(self, seed: int) -> int:
+        """Nothing is written yet. All chance lies in the policy."""
+        self._row = 0
+        return self._row
+
+    def step(self, action: int) -> Step[int]:
+        step = self.steps[self._row, action]
+        self._row = step.state
+        return step
+
+
+def optimum_by_token(world: World, beta: float, of: Callable[[Tensor, Tensor, float], Tensor] = optimum) -> Tensor:
+    """[Y] where a penalty arrives that each token pays for itself: GRPO's, in the loss.
+
+    A token's own penalty is in its gradient, those of the tokens after it are not. So it is the optimum for the reward
+    that follows on average: π(v|p) is `of`(π_ref(·|p), Q(p, ·), β), with Q(p, v) = E_π[r | p, v] and not the soft value
+    that later penalties were taken off. With one token a completion it is the optimum itself.
+    """
+    steps, policy_PV = Writing(world).steps, torch.zeros_like(world.table_PV)
+    worth_P = world.table_PV.new_zeros(len(policy_PV))
+    for row in reversed(range(len(policy_PV))):  # longer prefixes have later rows
+        allowed = world.allowed_PV[row]
+        after = [steps[row, token] for token in allowed.nonzero().flatten().tolist()]
+        score = worth_P.new_tensor([step.reward + (not step.ended) * float(worth_P[step.state]) for step in after])
+        found = of(world.table_PV[row][allowed].softmax(-1), score, beta)
+        policy_PV[row, allowed], worth_P[row] = found, found @ score
+    return world.probabilities(policy_PV)
 
 
 class Pairs(NamedTuple):
