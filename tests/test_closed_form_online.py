@@ -153,11 +153,11 @@ REAL = {
 }
 
 
-def distances(method, letters, folder, *, size, steps):
+def distances(method, letters, folder, *, size=256, steps=100):
     """From π* before and after training."""
     texts = [letters.decode(ids, skip_special_tokens=True) for ids in COMPLETIONS]
     named = sorted(set(texts))
-    drawn = torch.randn(len(named), generator=torch.Generator().manual_seed(0)).tolist()
+    drawn = torch.randn(len(named), generator=torch.Generator().manual_seed(1)).tolist()
     rewards = dict(zip(named, drawn, strict=True))
 
     def reward(completions, **columns):
@@ -185,14 +185,9 @@ def distances(method, letters, folder, *, size, steps):
 
 
 @pytest.mark.parametrize("method", REAL)
-def test_a_llama_is_on_its_way(method, letters, tmp_path):
-    before, after = distances(method, letters, tmp_path, size=256, steps=100)
-    assert before > 0.5
-    assert after < before / 10
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", REAL)
 def test_a_llama_arrives(method, letters, tmp_path):
-    _, after = distances(method, letters, tmp_path, size=1024, steps=300)
+    """100 steps. In this world no good completion begins with a token that is mostly bad: such are hardly ever drawn,
+    and the last to come."""
+    before, after = distances(method, letters, tmp_path)
+    assert before > 0.6
     assert after < 0.03
