@@ -67,7 +67,7 @@ def test_what_trainers_log_is_what_the_report_reads(tmp_path, byte_tokenizer, me
     groups_only = {"equal groups", "sampler's error"}
     ppo_only = {"reward less KL", "kl coefficient", "value loss", "values clipped", "explained variance"}
     unknown = {what for what in NAMES if not series(facts, what)}
-    assert unknown == (groups_only | {"explained variance"} if method == "ppo" else ppo_only)
+    assert unknown == (groups_only if method == "ppo" else ppo_only)
     assert doubted(facts) == (sources(facts) if method == "ppo" else [])
     page = write_report(path).read_text("utf-8")
     for title in ("Reward", "Reward over KL", "KL from the reference", "Length", "Entropy", "Time"):

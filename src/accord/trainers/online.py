@@ -23,7 +23,7 @@ from accord.trainers.examples import EpochLoader, Example, OptimizerBatches
 from accord.trainers.experience import Advantages, Experience
 from accord.trainers.objective import Metric
 from accord.trainers.online_config import OnlineConfig
-from accord.trainers.online_metrics import Names, named, rollout_facts
+from accord.trainers.online_metrics import Names, explained_variance, named, rollout_facts
 from accord.trainers.online_objective import online_objective
 from accord.trainers.prompts import Prompt, Repeated, prompts_of
 from accord.trainers.rollouts import WithRollouts
@@ -192,6 +192,8 @@ class OnlineTrainer(WithRollouts, AccordTrainer):
         seconds = time.perf_counter() - began
         facts = rollout_facts(told, experience, self.coefficient)
         known = {**facts, "episodes": self.episodes, "time/rollout": seconds}
+        if experience.values_N is not None and credit.returns_N is not None:
+            known["explained_variance"] = explained_variance(experience.values_N, credit.returns_N)
         if self.args.surrogate().beta:  # each step logs the KL that is in its loss
             del known["kl_per_token"]
         self._means.add({name: self._once(fact) for name, fact in named(self.online.names, known).items()}, 1.0)

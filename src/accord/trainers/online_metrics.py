@@ -52,6 +52,7 @@ OF_PPO: Names = {
     "region": "policy/clipfrac_avg",
     "ratio": "val/ratio",
     "policy_loss": "loss/policy_avg",
+    "explained_variance": "val/explained_variance",
     "value_loss": "loss/value_avg",
     "value_clipped": "val/clipfrac_avg",
 }
@@ -95,6 +96,11 @@ def rollout_facts(told: Sequence[Episode], experience: Experience, coefficient: 
             "kl_coefficient": torch.tensor(coefficient),
         }
     return {name: value.item() for name, value in facts.items()}
+
+
+def explained_variance(values_N: Tensor, returns_N: Tensor) -> float:
+    """1 − Var(R − V)/Var(R): 1 for a critic that foresees everything, 0 for one that says the same of every state."""
+    return (1 - (returns_N - values_N).var() / returns_N.var().clamp(min=1e-12)).item()
 
 
 def _deviation(values_E: Tensor) -> Tensor:
