@@ -4,13 +4,16 @@ Suffixes: E episodes, those of one prompt one after the other; N tokens (or othe
 after the other; P prompts, G episodes of each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from accord.losses.advantages import Credit, at_ends, k1, sums
+from accord.losses.policy_gradient import WEIGHTS
+from accord.trainers.examples import Example
+from accord.tree import PromptTree
 
 
 class Experience(NamedTuple):
@@ -76,3 +79,41 @@ def experience_of(
         column("values") if critic else None,
         group=group,
     )
+
+
+def learnable(
+    experience: Experience,
+    credit: Credit,
+    config: Any,
+    turns: Sequence[Sequence[tuple[str, PromptTree]]],
+    finished_E: Tensor,
+    further: Mapping[str, Tensor] | None = None,
+) -> list[list[Example]]:
+    """For each episode its examples, one a turn, with what their loss needs: the columns that `online_objective` reads.
+
+    turns       of each episode: an id, and a state with the action taken in it as its only completion
+    finished_E  1 where an episode ended by itself; others teach nothing with `mask_truncated_completions`
+    further     more columns of tokens, [N] each
+    """
+    columns = {
+        "advantages": credit.advantages_N,
+        "returns": credit.returns_N,
+        "values": experience.values_N,
+        "logps": experience.logps_N,
+        "reference_logps": experience.reference_logps_N,
+        **(further or {}),
+    }
+    lengths = [len(tree.completions[0]) for episode in turns for _, tree in episode]
+    split = {name: iter(of_N.split(lengths)) for name, of_N in columns.items() if of_N is not None}
+    counted_E = finished_E if config.mask_truncated_completions else torch.ones_like(finished_E)
+    inside_E, units_E = WEIGHTS[config.surrogate().loss_type](
+        experience.lengths_E, counted_E, config.max_completion_length
+    )
+
+    def example(name: str, tree: PromptTree, inside: float, units_a_token: float) -> Example:
+        # An episode's units are shared by its turns.
+        numbers = {"inside": inside, "units": units_a_token * len(tree.completions[0])}
+        return Example(name, tree, numbers=numbers, tokens={column: next(parts) for column, parts in split.items()})
+
+    rows = zip(turns, inside_E.tolist(), (units_E / experience.lengths_E).tolist(), strict=True)
+    return [[example(*turn, inside, units) for turn in episode] for episode, inside, units in rows]

@@ -15,6 +15,9 @@ from accord.trainers.online_objective import method
 class GRPOConfig(GroupConfig):
     """Configuration of `GRPOTrainer`; names and defaults are TRL's.
 
+    A group's mean has each completion's own reward in it, so with `scale_rewards` none advantages are (G − 1)/G of
+    RLOO's; a `beta` in the loss then weighs as much as β·G/(G − 1) would in the reward.
+
     Dr. GRPO: `loss_type` dr_grpo, `scale_rewards` none. DAPO: `loss_type` dapo, `epsilon_high` 0.28, `beta` 0,
     `mask_truncated_completions`.
     """
@@ -46,6 +49,13 @@ class GRPOConfig(GroupConfig):
     delta: float | None = field(
         default=None, metadata={"help": "Bound of the ratio where the advantage is negative, above 1 + epsilon_high."}
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.kl_in == "loss" and self.beta and self.kl_estimator == "k1" and not self.use_bias_correction_kl:
+            raise ValueError(
+                "kl_estimator k1 in the loss: without use_bias_correction_kl its gradient is 0 on average; use k2 or k3"
+            )
 
     @property
     def kl_coefficient(self) -> float:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from transformers.trainer_utils import speed_metrics
 
 from accord.losses.advantages import Credit, adapted
-from accord.losses.policy_gradient import WEIGHTS
 from accord.policy.values import attach, critic_of, without_critic
 from accord.rollout.choice import sample_key
 from accord.rollout.conversation import Reply
@@ -20,7 +19,7 @@ from accord.trainers.base import AccordTrainer
 from accord.trainers.critics import critic_for
 from accord.trainers.episodes import Episode, packed_state, shown, unpacked_state
 from accord.trainers.examples import EpochLoader, Example, OptimizerBatches
-from accord.trainers.experience import Advantages, Experience
+from accord.trainers.experience import Advantages, Experience, learnable
 from accord.trainers.objective import Metric
 from accord.trainers.online_config import OnlineConfig
 from accord.trainers.online_metrics import Names, explained_variance, named, rollout_facts
@@ -203,36 +202,14 @@ class OnlineTrainer(WithRollouts, AccordTrainer):
 
     def _learnable(self, told: Sequence[Episode], experience: Experience, credit: Credit) -> list[list[Example]]:
         """Each prompt's examples, with what their loss needs."""
-        columns = {
-            "advantages": credit.advantages_N,
-            "returns": credit.returns_N,
-            "values": experience.values_N,
-            "logps": experience.logps_N,
-            "reference_logps": experience.reference_logps_N,
-            "sampled": torch.cat([episode.columns()["sampled"] for episode in told]),
-        }
-        kept = {name: values_N for name, values_N in columns.items() if values_N is not None}
-        lengths = [len(example.tree.completions[0]) for episode in told for example in episode.examples]
-        split = {name: iter(values_N.split(lengths)) for name, values_N in kept.items()}
-        masked = self.args.mask_truncated_completions
-        counted_E = torch.tensor([float(episode.finished or not masked) for episode in told])
-        share = WEIGHTS[self.args.surrogate().loss_type](
-            experience.lengths_E, counted_E, self.args.max_completion_length
-        )
-        self._differed |= bool((credit.advantages_N * counted_E.repeat_interleave(experience.lengths_E)).any())
+        turns = [[(example.id, example.tree) for example in episode.examples] for episode in told]
+        sampled_N = torch.cat([episode.columns()["sampled"] for episode in told])
+        finished_E = torch.tensor([float(episode.finished) for episode in told])
         groups: list[list[Example]] = [[] for _ in range(told[-1].position + 1)]
-        rows = zip(told, share.inside.tolist(), share.units.tolist(), experience.lengths_E.tolist(), strict=True)
-        for episode, inside, units, length in rows:
-            for example in episode.examples:
-                part = len(example.tree.completions[0]) / length  # an episode's units are shared by its turns
-                groups[episode.position].append(
-                    Example(
-                        example.id,
-                        example.tree,
-                        numbers={"inside": inside, "units": units * part},
-                        tokens={name: next(values) for name, values in split.items()},
-                    )
-                )
+        found = learnable(experience, credit, self.args, turns, finished_E, {"sampled": sampled_N})
+        for episode, examples in zip(told, found, strict=True):
+            groups[episode.position] += examples
+            self._differed |= any(e.numbers["inside"] and e.tokens["advantages"].any() for e in examples)
         return groups
 
     def _batch(self, index: int) -> list[Example]:

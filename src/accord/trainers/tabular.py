@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from transformers import get_scheduler
 
 from accord.losses.advantages import adapted, sums
-from accord.losses.policy_gradient import WEIGHTS
 from accord.rollout.choice import sample_key
 from accord.rollout.environment import Decision, Environment, Episode, play_together
 from accord.trainers.examples import Example
-from accord.trainers.experience import Experience
+from accord.trainers.experience import Experience, learnable
 from accord.trainers.grpo import GRPOTrainer
 from accord.trainers.online import Online, OnlineTrainer
 from accord.trainers.online_objective import online_objective
@@ -177,22 +176,10 @@ class Learner(Generic[S]):
         self, played: Sequence[Episode[S, int]], trees: Sequence[PromptTree], experience: Experience
     ) -> list[Example]:
         """The episodes, each with what its loss needs."""
-        config, lengths_E = self.config, experience.lengths_E
-        credit = self.method.advantages(experience, config, self.coefficient)
-        known = {
-            "advantages": credit.advantages_N,
-            "returns": credit.returns_N,
-            "values": experience.values_N,
-            "logps": experience.logps_N,
-            "reference_logps": experience.reference_logps_N,
-        }
-        columns = {name: of_N.split(lengths_E.tolist()) for name, of_N in known.items() if of_N is not None}
-        counted_E = torch.tensor([float(told.ended or not config.mask_truncated_completions) for told in played])
-        share = WEIGHTS[config.surrogate().loss_type](lengths_E, counted_E, config.max_completion_length)
-        numbers = [{"inside": i, "units": u} for i, u in zip(share.inside.tolist(), share.units.tolist(), strict=True)]
-        tokens = [dict(zip(columns, parts, strict=True)) for parts in zip(*columns.values(), strict=True)]
-        known_E = zip(trees, numbers, tokens, strict=True)
-        return [Example("", tree, numbers=numbers, tokens=tokens) for tree, numbers, tokens in known_E]
+        credit = self.method.advantages(experience, self.config, self.coefficient)
+        finished_E = torch.tensor([float(told.ended) for told in played])
+        found = learnable(experience, credit, self.config, [[("", tree)] for tree in trees], finished_E)
+        return [example for episode in found for example in episode]
 
     def _batches(self, examples: Sequence[Example]) -> Iterator[tuple[Example, ...]]:
         """Optimizer batches of whole groups."""
