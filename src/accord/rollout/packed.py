@@ -27,7 +27,7 @@ class Unpackable(ValueError):
 
 
 class Packed:
-    """A Llama-like causal LM as its weights are now; see `accord.rollout.slots.Modules` for what it stands in for.
+    """A Llama-like causal LM as its weights are now; see `accord.rollout.modules.Modules` for what it stands in for.
 
     dtype  precision to compute in (None: the model's own)
 
