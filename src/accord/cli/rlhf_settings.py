@@ -13,14 +13,13 @@ _BOTH = {"dtype": "bfloat16", "use_peft": "true", "logging_steps": "1", "save_to
 _ONLINE = {
     "max_completion_length": "128",
     "max_length": "256",
-    "learning_rate": "3e-4",
     "lr_scheduler_type": "constant",
-    "num_train_epochs": "1",
-    "kl_budget": "8",  # nats a completion; beyond it a policy of this size writes for the reward model alone
+    "kl_budget": "4",  # nats a completion; well beyond it answers shrink to a few words that the reward model likes
     "per_device_train_batch_size": "32",  # completions of an optimizer batch, and here of a rollout
     "missing_eos_penalty": "1",
     "save_steps": "8",
 }
+_GROUPS = {"num_generations": "4", "beta": "0.1", "num_train_epochs": "2", "learning_rate": "2e-4"}
 #: Where the user says nothing: for SmolLM2-135M, some hundred votes and two cores.
 DEFAULTS: dict[str, dict[str, str]] = {
     "reward": {
@@ -37,13 +36,13 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "ppo": {
         **_BOTH,
         **_ONLINE,
-        "num_train_epochs": "5",  # each of two rollouts: PPO asks a prompt once
+        "num_train_epochs": "8",  # of few rollouts each: PPO asks a prompt once
         "num_ppo_epochs": "2",
-        "learning_rate": "2e-4",
-        "kl_coef": "0.05",
+        "learning_rate": "1e-4",
+        "kl_coef": "0.1",
     },
-    "rloo": {**_BOTH, **_ONLINE, "num_generations": "4", "beta": "0.05"},
-    "grpo": {**_BOTH, **_ONLINE, "num_generations": "4", "beta": "0.05", "kl_in": "reward"},
+    "rloo": {**_BOTH, **_ONLINE, **_GROUPS},
+    "grpo": {**_BOTH, **_ONLINE, **_GROUPS, "kl_in": "reward"},
 }
 
 
