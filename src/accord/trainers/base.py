@@ -135,16 +135,11 @@ class AccordTrainer(WithReference):
 
     def get_train_dataloader(self) -> EpochLoader:
         """Optimizer batches of this process. Not prepared by Accelerate: the sampler divides them itself."""
-        processes = self.accelerator.num_processes
-        batches = OptimizerBatches(
+        batches = self._divided(
             [example.tree.prompt.tobytes() for example in self.train_examples],
-            self.optimizer_batch * processes,
-            shuffle=self.args.train_sampling_strategy == "random",
-            seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+            self.optimizer_batch * self.accelerator.num_processes,
             together=self.args.prompt_group_size,
             drop_last=self.args.dataloader_drop_last,
-            rank=self.accelerator.process_index,
-            processes=processes,
         )
         if not len(batches):
             raise ValueError(
@@ -152,6 +147,20 @@ class AccordTrainer(WithReference):
                 "dataloader_drop_last, or lower per_device_train_batch_size"
             )
         return EpochLoader(self.train_examples, batch_sampler=batches, collate_fn=list)
+
+    def _divided(self, groups: Sequence[object], size: int, *, together: int = 1, drop_last: bool) -> OptimizerBatches:
+        """Batches of `size` over all processes, in the order that the configuration asks for; this process's share."""
+        args = self.args
+        return OptimizerBatches(
+            groups,
+            size,
+            shuffle=args.train_sampling_strategy == "random",
+            seed=args.data_seed if args.data_seed is not None else args.seed,
+            together=together,
+            drop_last=drop_last,
+            rank=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+        )
 
     def _micro_batches(self, examples: Sequence[Example]) -> list[list[Merged]]:
         budget = self.args.token_budget

@@ -18,7 +18,7 @@ from accord.rollout.sources import RewardLike, reward_models, source_of
 from accord.trainers.base import AccordTrainer
 from accord.trainers.critics import critic_for
 from accord.trainers.episodes import Episode, packed_state, shown, unpacked_state
-from accord.trainers.examples import EpochLoader, Example, OptimizerBatches
+from accord.trainers.examples import EpochLoader, Example
 from accord.trainers.experience import Advantages, Experience, learnable
 from accord.trainers.objective import Metric
 from accord.trainers.online_config import OnlineConfig
@@ -131,17 +131,9 @@ class OnlineTrainer(WithRollouts, AccordTrainer):
     def get_train_dataloader(self) -> EpochLoader:
         """Each rollout's prompts, as often as it is trained on. Prompts that do not fill a rollout wait for an epoch
         in another order."""
-        processes = self.accelerator.num_processes
-        prompts = self.optimizer_batch * processes * self.args.mini_batches // self.args.num_generations
-        batches = OptimizerBatches(
-            range(len(self.train_examples)),
-            prompts,
-            shuffle=self.args.train_sampling_strategy == "random",
-            seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
-            drop_last=True,
-            rank=self.accelerator.process_index,
-            processes=processes,
-        )
+        completions = self.optimizer_batch * self.accelerator.num_processes * self.args.mini_batches
+        prompts = completions // self.args.num_generations
+        batches = self._divided(range(len(self.train_examples)), prompts, drop_last=True)
         if not len(batches):
             raise ValueError(
                 f"{len(self.train_examples)} train prompts are less than one rollout of {prompts}: raise "
@@ -275,6 +267,10 @@ class OnlineTrainer(WithRollouts, AccordTrainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         with without_critic(self.model):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        with without_critic(self.model):
+            super()._load_best_model()
 
     # ---- Evaluation
 
