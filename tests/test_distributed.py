@@ -123,3 +123,4 @@ if __name__ == "__main__":
     base, jobs = Path(sys.argv[1]), json.loads(sys.argv[2])
     for name, kind, changes in jobs:
         run(kind, base / name, 2, **changes)
+    torch.distributed.destroy_process_group()  # or gloo's threads may be running when the process ends: an abort

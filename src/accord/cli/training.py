@@ -1,5 +1,6 @@
 """What a training command does: options → data → snapshot → model → trainer → run folder → report."""
 
+import atexit
 import os
 import shlex
 import shutil
@@ -94,6 +95,7 @@ def train(method: Method, argv: Sequence[str]) -> None:
             raise typer.Exit(1) from None
         raise
     state, folder = PartialState(), Path(options.config.output_dir)
+    atexit.register(state.destroy_process_group)  # gloo's threads would else be running when the process ends: an abort
     console = Console(stderr=True, highlight=False, quiet=not state.is_main_process)
 
     checkpoint = on_main(state, lambda: starting_point(folder, options))
