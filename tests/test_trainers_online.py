@@ -226,6 +226,17 @@ def test_values_of_a_separate_critic_are_those_of_its_model(tmp_path, byte_token
     assert_close(example.tokens["values"], truth, atol=1e-5, rtol=1e-4)
 
 
+def test_a_critic_that_begins_as_the_reward_model_leaves_it_as_it_is(tmp_path, byte_tokenizer):
+    model = make_tiny_reward_model(byte_tokenizer, seed=2)
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    given = {"reward_funcs": model, "reward_processing_classes": byte_tokenizer, "critic": model}
+    trainer = make("ppo", tmp_path, byte_tokenizer, critic="separate", given=given, max_steps=2)
+    begun = weights(trainer)
+    trainer.train()
+    assert farthest(dict(model.named_parameters()), before) == 0
+    assert any("accord_critic" in name and not torch.equal(begun[name], w) for name, w in weights(trainer).items())
+
+
 # ---- Brakes
 
 

@@ -1,5 +1,6 @@
 """PPO's critic, made of what it was given."""
 
+import copy
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,7 @@ def critic_for(policy: nn.Module, given: Any, args: Any) -> nn.Module:
     """A linear head on the policy's trunk, or (`args.critic` "separate") a model of its own.
 
     given  a model with one score that the critic begins as, its folder or name; None for the policy itself, as it was
-           loaded, with a fresh head
+           loaded, with a fresh head. A model is copied: it may be what gives the rewards, and must not learn
 
     Raises ValueError where the two do not go together.
     """
@@ -23,11 +24,13 @@ def critic_for(policy: nn.Module, given: Any, args: Any) -> nn.Module:
         if given is not None:
             raise ValueError("a critic was given, and args.critic is shared: use critic separate, or give none")
         return ValueHead(inner.config.get_text_config().hidden_size)
-    name = inner.config._name_or_path if given is None else given
-    if not isinstance(name, nn.Module):
-        if not name:
-            raise ValueError("critic separate: the policy was not loaded from anywhere, so give a critic")
-        name = load_reward_model(name, heads=1 if given is None else None, seed=args.seed, trainable=True).model
-    if not gives_rewards(causal_lm(name)):
-        raise ValueError(f"critic: a {type(name).__name__} has no head called score: pass a reward model")
-    return SeparateCritic(causal_lm(name).train().requires_grad_(True))
+    if isinstance(given, nn.Module):
+        model = copy.deepcopy(causal_lm(given))
+    elif name := inner.config._name_or_path if given is None else given:
+        heads = 1 if given is None else None
+        model = causal_lm(load_reward_model(name, heads=heads, seed=args.seed, trainable=True).model)
+    else:
+        raise ValueError("critic separate: the policy was not loaded from anywhere, so give a critic")
+    if not gives_rewards(model):
+        raise ValueError(f"critic: a {type(model).__name__} has no head called score: pass a reward model")
+    return SeparateCritic(model.train().requires_grad_(True))
