@@ -29,6 +29,7 @@ COMMANDS = {
     "sample": "Sample a model's answers to prompts, here or from a server.",
     "compare": "The same prompts answered by several models, side by side.",
     "score": "Score the answers in a file with a reward model.",
+    "serve": "The web app: vote, curate, watch runs, chat in the arena.",
     "report": "Write a run's report.html again.",
     "chat": "Talk to a model in the terminal.",
     "demo": "The whole loop on a small real model, in a few minutes.",

@@ -97,8 +97,8 @@ def gather(nouns: Iterable[Noun]) -> Material:
             case Rating():
                 ratings.setdefault(noun.id, noun)
     superseded = {v.supersedes for v in comparisons.values()} | {r.supersedes for r in ratings.values()}
-    material.comparisons = [vote for vote in comparisons.values() if vote.id not in superseded]
-    material.ratings = [rating for rating in ratings.values() if rating.id not in superseded]
+    material.comparisons = [vote for vote in comparisons.values() if vote.id not in superseded and not vote.withdrawn]
+    material.ratings = [rating for rating in ratings.values() if rating.id not in superseded and not rating.withdrawn]
     return material
 
 

@@ -52,6 +52,7 @@ class Comparison:
     seconds     how long it took, or None
     guideline   version of the guideline that the annotator had in view
     supersedes  id of the vote that this one corrects; the older one stays on record
+    withdrawn   the annotator took back the vote that this one supersedes, and says nothing instead of it
     """
 
     id: str
@@ -68,6 +69,7 @@ class Comparison:
     guideline: str = ""
     supersedes: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Rating:
     guideline: str = ""
     supersedes: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    withdrawn: bool = False
 
 
 Vote = Comparison | Rating

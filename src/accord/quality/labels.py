@@ -140,10 +140,10 @@ def response_labels(
 
 
 def standing(votes: Iterable[V]) -> Iterator[V]:
-    """The votes that count: none twice (by id), and none that a later vote supersedes."""
+    """The votes that count: none twice (by id), none that a later vote supersedes, and no withdrawal."""
     by_id = {vote.id: vote for vote in votes}
     superseded = {vote.supersedes for vote in by_id.values()}
-    return (vote for vote in by_id.values() if vote.id not in superseded)
+    return (vote for vote in by_id.values() if vote.id not in superseded and not vote.withdrawn)
 
 
 _PAIR_ANSWERS = {Choice.LEFT: A, Choice.TIE: TIE, Choice.BOTH_BAD: TIE, Choice.RIGHT: B}

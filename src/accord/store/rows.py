@@ -41,7 +41,7 @@ def _utc(vote: Vote) -> datetime:
     return vote.at.astimezone(UTC)
 
 
-def _aware(at: datetime) -> datetime:
+def aware(at: datetime) -> datetime:
     """SQLite keeps no time zone, PostgreSQL answers in the session's."""
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
@@ -92,6 +92,7 @@ def _vote_row(vote: Vote) -> Row:
         "guideline": vote.guideline,
         "supersedes": vote.supersedes,
         "extra": _plain(vote.extra),
+        "withdrawn": vote.withdrawn,
     }
 
 
@@ -113,7 +114,7 @@ def _comparison(row: Any) -> Comparison:
         left_id=row.left_id,
         right_id=row.right_id,
         choice=Choice(row.choice),
-        at=_aware(row.at),
+        at=aware(row.at),
         sides=Sides(row.sides),
         strength=row.strength,
         comment=row.comment,
@@ -121,6 +122,7 @@ def _comparison(row: Any) -> Comparison:
         guideline=row.guideline,
         supersedes=row.supersedes,
         extra=row.extra,
+        withdrawn=row.withdrawn,
     )
 
 
@@ -135,12 +137,13 @@ def _rating(row: Any) -> Rating:
         prompt_id=row.prompt_id,
         response_id=row.response_id,
         desirable=row.desirable,
-        at=_aware(row.at),
+        at=aware(row.at),
         comment=row.comment,
         seconds=row.seconds,
         guideline=row.guideline,
         supersedes=row.supersedes,
         extra=row.extra,
+        withdrawn=row.withdrawn,
     )
 
 

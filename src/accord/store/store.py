@@ -34,7 +34,7 @@ class Store:
     Everything comes back in an order that depends on the data alone: prompts and annotators by id, responses by
     prompt and id, votes by time and id. What is iterated is one consistent state of the database, read as it goes.
     Votes are never changed: a correction is added with `supersedes`, and the vote that it supersedes is left out
-    unless `history=True`.
+    unless `history=True`; so is a withdrawal.
     """
 
     def __init__(self, engine: Engine):
@@ -77,7 +77,7 @@ class Store:
         batch = list(islice(remaining, BATCH))  # before the database is locked: most additions are this one batch
         added: Counter[str] = Counter()
         taken = 0
-        with one_line(self._engine.url), self._writing() as connection:
+        with self.writing() as connection:
             while batch:
                 added += _insert(connection, batch)
                 taken += len(batch)
@@ -107,11 +107,11 @@ class Store:
         return self._read(Annotator, select(tables.annotators).order_by(tables.annotators.c.id))
 
     def comparisons(self, history: bool = False) -> Iterator[Comparison]:
-        """The comparisons as they stand now; with `history`, the superseded ones too."""
+        """The comparisons as they stand now; with `history`, the superseded and the withdrawn ones too."""
         return self._votes(Comparison, history)
 
     def ratings(self, history: bool = False) -> Iterator[Rating]:
-        """The ratings as they stand now; with `history`, the superseded ones too."""
+        """The ratings as they stand now; with `history`, the superseded and the withdrawn ones too."""
         return self._votes(Rating, history)
 
     def prompt(self, id: str) -> Prompt:
@@ -124,22 +124,30 @@ class Store:
 
     def counts(self) -> dict[str, int]:
         """How many prompts, responses, annotators, comparisons and ratings there are; superseded votes left out."""
-        with one_line(self._engine.url), self._engine.connect() as connection:
+        with self.reading() as connection:
             return {
                 name: connection.scalar(_current(table, select(func.count()).select_from(table))) or 0
                 for name, table in COUNTED.items()
             }
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that may write; on SQLite it waits for its turn before it reads anything."""
         with (
+            one_line(self._engine.url),
             self._engine.connect().execution_options(**WRITING, preserve_rowcount=True) as connection,
             connection.begin(),
         ):
             yield connection
 
-    def _read(self, kind: type[AnyNoun], chosen: Select[Any]) -> Iterator[AnyNoun]:
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent state of the database, to be read."""
         with one_line(self._engine.url), self._engine.connect() as connection:
+            yield connection
+
+    def _read(self, kind: type[AnyNoun], chosen: Select[Any]) -> Iterator[AnyNoun]:
+        with self.reading() as connection:
             rows = connection.execution_options(yield_per=BATCH).execute(chosen)
             yield from map(MAPPERS[kind].to_noun, rows)
 
@@ -156,11 +164,11 @@ class Store:
 
 
 def _current(table: Table, chosen: Select[Any]) -> Select[Any]:
-    """`chosen` without what was superseded, where `table` is one of votes."""
+    """`chosen` without what was superseded or withdrawn, where `table` is one of votes."""
     if "supersedes" not in table.c:
         return chosen
     later = table.alias("later")
-    return chosen.where(~exists().where(later.c.supersedes == table.c.id))
+    return chosen.where(~table.c.withdrawn, ~exists().where(later.c.supersedes == table.c.id))
 
 
 def _insert(connection: Connection, nouns: list[Noun]) -> Counter[str]:

@@ -19,12 +19,13 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     column,
+    false,
 )
 
 from accord.feedback import AnnotatorKind, Choice, Sides
 
 #: The newest migration. A database at this revision is opened without loading Alembic.
-REVISION = "0002"
+REVISION = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -40,12 +41,12 @@ metadata = MetaData(
 Id = String().with_variant(String(collation="C"), "postgresql")
 
 
-def _one_of(name: str, values: Iterable[str]) -> CheckConstraint:
+def one_of(name: str, values: Iterable[str]) -> CheckConstraint:
     quoted = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{name} IN ({quoted})", name=name)
 
 
-def _named() -> CheckConstraint:
+def named() -> CheckConstraint:
     return CheckConstraint("id <> ''", name="id")
 
 
@@ -55,8 +56,8 @@ annotators = Table(
     Column("id", Id, primary_key=True),
     Column("kind", String, nullable=False),
     Column("extra", JSON, nullable=False),
-    _one_of("kind", AnnotatorKind),
-    _named(),
+    one_of("kind", AnnotatorKind),
+    named(),
 )
 
 prompts = Table(
@@ -66,7 +67,7 @@ prompts = Table(
     Column("content", JSON, nullable=False),
     Column("split", String, nullable=False),
     Column("extra", JSON, nullable=False),
-    _named(),
+    named(),
 )
 
 responses = Table(
@@ -78,7 +79,7 @@ responses = Table(
     Column("source", Text, nullable=False),
     Column("demonstration", Boolean, nullable=False),
     Column("extra", JSON, nullable=False),
-    _named(),
+    named(),
     UniqueConstraint("prompt_id", "id"),  # what votes point at: a vote on another prompt's response cannot be written
 )
 
@@ -99,11 +100,12 @@ def _votes(name: str, judged: tuple[str, ...], *said: Column | CheckConstraint) 
         Column("guideline", Text, nullable=False),
         Column("supersedes", Id, ForeignKey(f"{name}.id"), nullable=True),
         Column("extra", JSON, nullable=False),
+        Column("withdrawn", Boolean, nullable=False, server_default=false()),
         *(
             ForeignKeyConstraint(["prompt_id", response_id], ["responses.prompt_id", "responses.id"])
             for response_id in judged
         ),
-        _named(),
+        named(),
         CheckConstraint("supersedes <> id", name="supersedes"),
         Index(
             None,
@@ -122,8 +124,8 @@ comparisons = _votes(
     Column("choice", String, nullable=False),
     Column("sides", String, nullable=False),
     Column("strength", Integer, nullable=True),
-    _one_of("choice", Choice),
-    _one_of("sides", Sides),
+    one_of("choice", Choice),
+    one_of("sides", Sides),
     CheckConstraint("strength BETWEEN 1 AND 3", name="strength"),
 )
 

@@ -157,7 +157,7 @@ def _id(record: Record, key: str) -> str:
 FIELDS: dict[str, Callable[[Record, str], Any]] = {
     **dict.fromkeys(("id", "annotator_id", "supersedes", *REFERENCES), _id),
     **dict.fromkeys(("source", "comment", "guideline"), _text),
-    **dict.fromkeys(("demonstration", "desirable"), _flag),
+    **dict.fromkeys(("demonstration", "desirable", "withdrawn"), _flag),
     "content": _content,
     "split": _split,
     "extra": _object,

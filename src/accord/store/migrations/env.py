@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from accord.store import web_tables  # noqa: F401  (its tables belong to the metadata too)
 from accord.store.tables import metadata
 
 context.configure(

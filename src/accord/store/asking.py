@@ -1,0 +1,280 @@
+"""The way of a vote: the next questions for an annotator, their answer, second thoughts.
+
+Every method is one transaction. A question is leased to whom it is shown, so that no more people than wanted work on
+it; a lease that has ended gives it to somebody else, but an answer that comes late is still taken.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from accord.feedback import (
+    AccordError,
+    Assignment,
+    Campaign,
+    Comparison,
+    Flag,
+    Form,
+    Prompt,
+    Question,
+    Rating,
+    Response,
+    Said,
+    Turn,
+    from_json,
+)
+from accord.feedback.answers import answer_json, answer_of, numbered, passed, votes, withdrawn
+from accord.store import tables, web_rows
+from accord.store.engine import insert_new
+from accord.store.leases import lease, until
+from accord.store.rows import MAPPERS, Mapper
+from accord.store.store import Store
+from accord.store.web_tables import assignments, campaigns, flags, questions
+
+#: An annotator's latest decisions, which their page offers for correction.
+RECENT = 10
+
+# Statements are built once: building them anew takes longer than running them.
+THE_CAMPAIGN = select(campaigns).where(campaigns.c.id == bindparam("the_campaign"))
+THE_QUESTION = select(questions).where(questions.c.id == bindparam("the_question"))
+_KEY = assignments.c.question_id == bindparam("the_question"), assignments.c.annotator_id == bindparam("the_annotator")
+THE_ASSIGNMENT = select(assignments).where(*_KEY).with_for_update()
+CHANGE_ASSIGNMENT = update(assignments).where(*_KEY)
+COUNT = (
+    update(questions)
+    .where(questions.c.id == bindparam("the_question"))
+    .values(answered=questions.c.answered + bindparam("more"))
+)
+#: Responses, each with the prompt that it answers.
+TEXTS = (
+    select(
+        tables.responses,
+        *(tables.prompts.c[name].label(f"prompt_{name}") for name in ("content", "split", "extra")),
+    )
+    .join(tables.prompts, tables.prompts.c.id == tables.responses.c.prompt_id)
+    .where(tables.responses.c.id.in_(bindparam("ids", expanding=True)))
+)
+
+
+class Conflict(AccordError):
+    """The annotator's page does not know how things stand: another page of theirs has answered since."""
+
+
+class Item(NamedTuple):
+    """A question with all that is shown of it; `responses` stand as they are to stand on the screen."""
+
+    campaign: Campaign
+    assignment: Assignment
+    prompt: Prompt
+    responses: tuple[Response, ...]
+
+
+class Saved(NamedTuple):
+    """A vote that is on disk, and the next questions. `repeated`: it was there before."""
+
+    campaign: Campaign
+    assignment: Assignment
+    question: Question
+    repeated: bool
+    next: list[Item]
+
+
+class Asking:
+    """What annotators see and say. `annotator_id` is always the one who is logged in."""
+
+    def __init__(self, store: Store, rng: random.Random | None = None):
+        self._store = store
+        self._rng = rng or random.SystemRandom()
+
+    def next(self, campaign_id: str, annotator_id: str, want: int, held: Sequence[str] = ()) -> list[Item]:
+        """Up to `want` questions beside those that the annotator's page holds (`held`), leased to the annotator.
+
+        Those that were leased and are not held come first: the page was loaded anew. Raises KeyError where there is no
+        such campaign; one that is closed gives nothing.
+        """
+        with self._store.writing() as connection:
+            campaign = _campaign(connection, campaign_id)
+            return self._more(connection, campaign, annotator_id, want, held, left_open=True)
+
+    def answer(self, annotator_id: str, said: Said, want: int = 0, held: Sequence[str] = ()) -> Saved:
+        """Keeps an answer and leases the next questions, as in `next`. When it returns, the vote is on disk.
+
+        The same vote again changes nothing and is answered alike. Raises KeyError for a question that the annotator
+        was not given, ValueError for an answer that is none to it, Conflict where another vote of theirs stands than
+        `said.supersedes` names, or where the id is taken by another vote.
+        """
+        with self._store.writing() as connection:
+            campaign, question, given = _given(connection, annotator_id, said.question_id)
+            answered = None if given.vote_id == said.vote_id else _keep(connection, said, campaign, question, given)
+            # A page that sends a vote again may have missed what was leased to it with the first answer.
+            more = self._more(connection, campaign, annotator_id, want, held, left_open=answered is None)
+            return Saved(campaign, answered or given, question, answered is None, more)
+
+    def skip(
+        self, annotator_id: str, question_id: str, reason: str, want: int = 0, held: Sequence[str] = ()
+    ) -> list[Item]:
+        """Leaves a question to others, and leases the next. A question that is answered stays so.
+
+        Raises KeyError for a question that the annotator was not given.
+        """
+        with self._store.writing() as connection:
+            campaign, _, given = _given(connection, annotator_id, question_id)
+            if given.turn is not Turn.ANSWERED:
+                _put(connection, replace(given, turn=Turn.SKIPPED, reason=reason, at=datetime.now(UTC)))
+            return self._more(connection, campaign, annotator_id, want, held, left_open=True)
+
+    def undo(self, annotator_id: str, question_id: str, withdrawal_id: str) -> Item:
+        """Takes back the annotator's answer to a question, or that they skipped it, and gives it to them again.
+
+        A vote that was taken back stays on record, and counts no more. Raises KeyError for a question that the
+        annotator was not given.
+        """
+        now = datetime.now(UTC)
+        with self._store.writing() as connection:
+            campaign, question, given = _given(connection, annotator_id, question_id)
+            if given.turn is Turn.ANSWERED and given.vote_id is not None:
+                _withdraw(connection, campaign.form, question, given.vote_id, withdrawal_id, now)
+                connection.execute(COUNT, {"the_question": question_id, "more": -1})
+            if given.turn is not Turn.LEASED:
+                given = replace(
+                    given, turn=Turn.LEASED, vote_id=None, passed=None, reason="", at=now, until=until(campaign, now)
+                )
+                _put(connection, given)
+            return _items(connection, campaign, [given])[0]
+
+    def flag(self, annotator_id: str, question_id: str, flag_id: str, reason: str, comment: str) -> None:
+        """Keeps the annotator's word that something is wrong with a question. The same flag again changes nothing."""
+        with self._store.writing() as connection:
+            campaign, _, _ = _given(connection, annotator_id, question_id)
+            flag = Flag(flag_id, question_id, campaign.id, annotator_id, reason, comment, datetime.now(UTC))
+            connection.execute(insert_new(connection.dialect, flags), [web_rows.flag_row(flag)])
+
+    def recent(self, campaign_id: str, annotator_id: str, count: int = RECENT) -> list[Item]:
+        """The annotator's latest decisions, the newest first. Raises KeyError where there is no such campaign."""
+        chosen = select(assignments).where(
+            assignments.c.campaign_id == campaign_id,
+            assignments.c.annotator_id == annotator_id,
+            assignments.c.turn != Turn.LEASED,
+        )
+        with self._store.reading() as connection:
+            rows = connection.execute(chosen.order_by(assignments.c.at.desc()).limit(count))
+            given = [web_rows.assignment(row) for row in rows]
+            return _items(connection, _campaign(connection, campaign_id), given)
+
+    def _more(
+        self,
+        connection: Connection,
+        campaign: Campaign,
+        annotator_id: str,
+        want: int,
+        held: Sequence[str],
+        *,
+        left_open: bool,
+    ) -> list[Item]:
+        if not campaign.open or want <= 0:
+            return []
+        given = lease(connection, campaign, annotator_id, want, held if left_open else None, self._rng)
+        return _items(connection, campaign, given)
+
+
+def _keep(
+    connection: Connection, said: Said, campaign: Campaign, question: Question, given: Assignment
+) -> Assignment | None:
+    """Adds the votes and gives what becomes of the assignment; None where these very votes were cast before."""
+    now = datetime.now(UTC)
+    mapper = _mapper(campaign.form)
+    if given.vote_id != said.supersedes:
+        if _is_own(connection, mapper, said.vote_id, given):
+            return None
+        stands = f"your vote {given.vote_id} stands" if given.vote_id else "no vote of yours stands"
+        raise Conflict(f"question {question.id}: {stands} (load the page again, and correct it there)")
+    answer = answer_of(campaign.form, said.answer, len(question.response_ids))
+    if unknown := set(said.tags) - set(campaign.tags):
+        raise ValueError(f"tags: {min(unknown)!r} is none of this campaign's")
+    rows = [mapper.to_row(vote) for vote in votes(said, answer, given, question.prompt_id, now)]
+    if connection.execute(insert_new(connection.dialect, mapper.table), rows).rowcount < len(rows):
+        if _is_own(connection, mapper, said.vote_id, given):
+            return None
+        raise Conflict(f"vote {said.vote_id}: the id is taken by another vote (make a new one, such as a random UUID)")
+    if given.turn is not Turn.ANSWERED:
+        connection.execute(COUNT, {"the_question": question.id, "more": 1})
+    answered = replace(
+        given,
+        turn=Turn.ANSWERED,
+        at=now,
+        seconds=said.seconds,
+        vote_id=said.vote_id,
+        answer=answer_json(answer) | {"comment": said.comment, "tags": list(said.tags)},
+        reason="",
+        passed=passed(answer, given.shown, question.control) if question.control else None,
+    )
+    _put(connection, answered)
+    return answered
+
+
+def _is_own(connection: Connection, mapper: Mapper, vote_id: str, given: Assignment) -> bool:
+    """Whether the annotator has cast this vote before, on this question."""
+    said = mapper.table.c
+    row = connection.execute(select(said.annotator_id, said.extra).where(said.id == vote_id)).first()
+    return row is not None and (row.annotator_id, row.extra.get("question")) == (given.annotator_id, given.question_id)
+
+
+def _withdraw(
+    connection: Connection, form: Form, question: Question, vote_id: str, withdrawal_id: str, now: datetime
+) -> None:
+    """Adds the withdrawal of every vote that the answer `vote_id` made."""
+    mapper = _mapper(form)
+    n = len(question.response_ids)
+    ids = [numbered(vote_id, i) for i in range(1, max(1, n * (n - 1) // 2) + 1)]
+    rows = {row.id: row for row in connection.execute(select(mapper.table).where(mapper.table.c.id.in_(ids)))}
+    standing: list[Any] = [mapper.to_noun(rows[id]) for id in ids]
+    connection.execute(
+        insert_new(connection.dialect, mapper.table),
+        [mapper.to_row(withdrawn(vote, numbered(withdrawal_id, i), now)) for i, vote in enumerate(standing, 1)],
+    )
+
+
+def _mapper(form: Form) -> Mapper:
+    return MAPPERS[Rating if form is Form.THUMB else Comparison]
+
+
+def _campaign(connection: Connection, id: str) -> Campaign:
+    row = connection.execute(THE_CAMPAIGN, {"the_campaign": id}).first()
+    if row is None:
+        raise KeyError(id)
+    return web_rows.campaign(row)
+
+
+def _given(connection: Connection, annotator_id: str, question_id: str) -> tuple[Campaign, Question, Assignment]:
+    """What the annotator was given, locked until the transaction ends. Raises KeyError."""
+    key = {"the_question": question_id, "the_annotator": annotator_id}
+    row = connection.execute(THE_ASSIGNMENT, key).first()
+    if row is None:
+        raise KeyError(question_id)
+    given = web_rows.assignment(row)
+    question = web_rows.question(connection.execute(THE_QUESTION, {"the_question": question_id}).one())
+    return _campaign(connection, given.campaign_id), question, given
+
+
+def _put(connection: Connection, given: Assignment) -> None:
+    key = {"the_question": given.question_id, "the_annotator": given.annotator_id}
+    connection.execute(CHANGE_ASSIGNMENT, web_rows.assignment_row(given) | key)
+
+
+def _items(connection: Connection, campaign: Campaign, given: Sequence[Assignment]) -> list[Item]:
+    """The assignments with their texts."""
+    if not given:
+        return []
+    answers: dict[str, Any] = {}
+    prompts: dict[str, Prompt] = {}
+    for row in connection.execute(TEXTS, {"ids": list({id for one in given for id in one.shown})}):
+        answers[row.id] = MAPPERS[Response].to_noun(row)
+        prompts[row.id] = Prompt(from_json(row.prompt_content), row.prompt_split, row.prompt_extra, row.prompt_id)
+    return [
+        Item(campaign, one, prompts[one.shown[0]], tuple(answers[response_id] for response_id in one.shown))
+        for one in given
+    ]

@@ -1,0 +1,1 @@
+"""The web server: the same store, by other doors. It never imports torch."""

@@ -1,0 +1,81 @@
+"""Pages from templates: everything that is put into one is escaped, and control characters are made visible."""
+
+import hashlib
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from accord.feedback import Role, User
+from accord.report import document
+from accord.report.words import visible
+from accord.web.identity import csrf_token, site_of
+from accord.web.markup import rendered
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+#: The report's style sheet is the base of all pages, so that a run looks alike in the app and in its report.
+STYLE = document.HERE / "style.css"
+
+
+@lru_cache
+def environment() -> Environment:
+    """The templates of the app, and the report's for what both show."""
+    made = Environment(
+        loader=ChoiceLoader([FileSystemLoader(HERE / "templates"), FileSystemLoader(document.HERE)]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "visible": visible,
+        "commands": document.commands,
+        "markdown": lambda text: Markup(rendered(text)),
+        "ago": ago,
+        "moment": moment,
+        "percent": lambda share: "–" if share is None else f"{100 * share:.0f} %",
+    }
+    made.globals |= {"static": static, "Role": Role}
+    return made
+
+
+@lru_cache
+def static(name: str) -> str:
+    """The address of a static file, with its content's hash: browsers may keep it for ever."""
+    content = STYLE.read_bytes() if name == "style.css" else (STATIC / name).read_bytes()
+    return f"/static/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def page(request: Request, template: str, user: User | None, *, status: int = 200, **context: Any) -> HTMLResponse:
+    """The template filled in for `user`: with `site`, `user`, `csrf` and what else is given."""
+    site = site_of(request)
+    secret = request.cookies.get(site.cookie) or ""
+    text = (
+        environment()
+        .get_template(template)
+        .render(
+            site=site, user=user, csrf=csrf_token(secret) if user and secret else "", here=request.url.path, **context
+        )
+    )
+    return HTMLResponse(text.encode("utf-8", "replace"), status)
+
+
+def ago(at: datetime) -> str:
+    """How long ago, in words."""
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            n = int(seconds // size)
+            return f"{n} {unit}{'s' if n > 1 else ''} ago"
+    return "just now"
+
+
+def moment(at: datetime) -> str:
+    """A time as people write it; UTC, since the server does not know where the reader is."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

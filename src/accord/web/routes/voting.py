@@ -1,0 +1,125 @@
+"""Voting: the page, and the API that it works with."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from accord.feedback import FLAG_REASONS, Content, Said, Turn
+from accord.store.asking import Item
+from accord.store.asking import Saved as Kept
+from accord.web import schemas
+from accord.web.identity import AsAnnotator, OfSite, Refused
+from accord.web.markup import rendered
+from accord.web.pages import page
+
+router = APIRouter()
+
+
+@router.get("/vote/{campaign_id}", include_in_schema=False)
+def vote_page(request: Request, campaign_id: str, user: AsAnnotator, site: OfSite) -> Response:
+    """The page on which people vote."""
+    campaign = site.campaigns.get(campaign_id)
+    return page(
+        request,
+        "vote.html",
+        user,
+        campaign=campaign,
+        guideline=site.campaigns.guideline(campaign_id),
+        flag_reasons=FLAG_REASONS,
+        mine=site.progress.mine(campaign_id, user.annotator_id),
+    )
+
+
+@router.post("/api/campaigns/{campaign_id}/next", tags=["voting"])
+def next_questions(campaign_id: str, wish: schemas.More, user: AsAnnotator, site: OfSite) -> list[schemas.Shown]:
+    """The next questions, reserved for the caller for a while."""
+    return [shown(item) for item in site.asking.next(campaign_id, user.annotator_id, wish.want, wish.held)]
+
+
+@router.post("/api/votes", tags=["voting"])
+def vote(said: schemas.Vote, user: AsAnnotator, site: OfSite) -> schemas.Saved:
+    """Keeps a vote. When this answers, the vote is on disk."""
+    asked = Said(
+        said.id,
+        said.question,
+        said.answer,
+        seconds=said.seconds,
+        comment=said.comment,
+        tags=tuple(said.tags),
+        guideline=said.guideline,
+        supersedes=said.supersedes,
+    )
+    try:
+        kept = site.asking.answer(user.annotator_id, asked, said.want, said.held)
+    except ValueError as error:
+        raise Refused(422, str(error)) from None
+    feedback = _feedback(kept) if kept.campaign.feedback else None
+    return schemas.Saved(id=said.id, feedback=feedback, next=[shown(item) for item in kept.next])
+
+
+@router.post("/api/skips", tags=["voting"])
+def skip(left: schemas.Skip, user: AsAnnotator, site: OfSite) -> list[schemas.Shown]:
+    """Leaves a question to others, and gives the next."""
+    more = site.asking.skip(user.annotator_id, left.question, left.reason, left.want, left.held)
+    return [shown(item) for item in more]
+
+
+@router.post("/api/undo", tags=["voting"])
+def undo(wish: schemas.Undo, user: AsAnnotator, site: OfSite) -> schemas.Shown:
+    """Takes back the answer to a question, or that it was skipped, and gives it again."""
+    return shown(site.asking.undo(user.annotator_id, wish.question, wish.id))
+
+
+@router.post("/api/flags", tags=["voting"], status_code=204)
+def flag(said: schemas.FlagIn, user: AsAnnotator, site: OfSite) -> None:
+    """Says that something is wrong with a question."""
+    site.asking.flag(user.annotator_id, said.question, said.id, said.reason, said.comment)
+
+
+@router.get("/api/campaigns/{campaign_id}/recent", tags=["voting"])
+def recent(campaign_id: str, user: AsAnnotator, site: OfSite) -> list[schemas.Done]:
+    """The caller's last ten decisions, the newest first."""
+    return [_done(item) for item in site.asking.recent(campaign_id, user.annotator_id)]
+
+
+def shown(item: Item) -> schemas.Shown:
+    """What the annotator's page may know of a question."""
+    return schemas.Shown(
+        question=item.assignment.question_id,
+        form=item.campaign.form.value,
+        prompt=_turns(item.prompt.content, item.campaign.markdown),
+        responses=[_turns(response.content, item.campaign.markdown) for response in item.responses],
+    )
+
+
+def _done(item: Item) -> schemas.Done:
+    given = item.assignment
+    said = dict(given.answer) if given.turn is Turn.ANSWERED else {}
+    comment, tags = said.pop("comment", ""), said.pop("tags", [])
+    return schemas.Done(
+        **shown(item).model_dump(),
+        answer=said or None,
+        vote=given.vote_id,
+        comment=comment,
+        tags=tags,
+        reason=given.reason,
+        at=given.at.isoformat(),
+    )
+
+
+def _turns(content: Content, markdown: bool) -> list[schemas.Turn]:
+    turns = [("", content)] if isinstance(content, str) else [(m.role, m.content) for m in content]
+    return [schemas.Turn(role=role, text=text, html=rendered(text) if markdown else None) for role, text in turns]
+
+
+def _feedback(kept: Kept) -> schemas.Feedback | None:
+    control, given = kept.question.control, kept.assignment
+    if control is None or given.passed is None:
+        return None
+    return schemas.Feedback(passed=given.passed, best=_place(given.shown, control.right),
+                            reason=control.reason)  # fmt: skip
+
+
+def _place(places: tuple[str, ...], right: str) -> int:
+    if right in places:
+        return places.index(right)
+    return {"up": 1, "down": 0}.get(right, -1)
