@@ -2,6 +2,7 @@
 #   make demo       the whole loop on a small real language model
 #   make test       the tests              make test-slow  those that take minutes
 #   make check      style, types, layers   make bench      Accord and TRL side by side
+#   make load       votes while rows are imported      make crash   the server killed amid votes, again and again
 #   make bench-online   PPO, RLOO and GRPO beside TRL's
 #   make bench-noisy   soft and hard labels on flipped votes   make bench-others  what has no peer
 
@@ -17,7 +18,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench bench-online bench-noisy bench-others clean
+.PHONY: help demo test test-slow check load crash bench bench-online bench-noisy bench-others clean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -26,6 +27,8 @@ demo: $(VENV)/.run
 	@$(BIN)/accord demo $(ARGS)
 
 test: $(VENV)/.dev
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+		echo "No Chromium here, so tests in a browser are skipped (Debian: apt install chromium)."
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.dev
@@ -36,6 +39,12 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+load: $(VENV)/.dev
+	$(BIN)/python benchmarks/voting_load.py $(ARGS)
+
+crash: $(VENV)/.dev
+	$(BIN)/python benchmarks/voting_crash.py $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rows import default_data
-from tables import OTHERS, loaded
+from tables import keep
 
 HERE = Path(__file__).resolve().parent
 
@@ -98,8 +98,7 @@ def main() -> None:
         *([demo()] if asked.demo else []),
         *(second_run() if asked.second_run else []),
     ]
-    kept = [e for e in loaded(OTHERS) if e["command"] not in {m["command"] for m in made}]
-    OTHERS.write_text(json.dumps(sorted([*kept, *made], key=lambda e: e["what"]), indent=2, ensure_ascii=False) + "\n")
+    keep(made)
     for entry in made:
         print(f"{entry['what']}: {entry['figure']}")
 

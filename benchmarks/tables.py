@@ -152,6 +152,13 @@ def loaded(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
+def keep(entries: list[dict[str, Any]]) -> None:
+    """Puts figures into others.json, in the place of what the same commands found before."""
+    kept = [e for e in loaded(OTHERS) if e["command"] not in {new["command"] for new in entries}]
+    made = sorted([*kept, *entries], key=lambda e: e["what"])
+    OTHERS.write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def write_docs(results: Path = RESULTS) -> None:
     made = page(PAGE.read_text(encoding="utf-8"), loaded(results), loaded(OTHERS), loaded(NOISY) or {})
     PAGE.write_text(made, encoding="utf-8")

@@ -40,9 +40,15 @@ RECENT = 10
 
 # Statements are built once: building them anew takes longer than running them.
 THE_CAMPAIGN = select(campaigns).where(campaigns.c.id == bindparam("the_campaign"))
-THE_QUESTION = select(questions).where(questions.c.id == bindparam("the_question"))
 _KEY = assignments.c.question_id == bindparam("the_question"), assignments.c.annotator_id == bindparam("the_annotator")
-THE_ASSIGNMENT = select(assignments).where(*_KEY).with_for_update()
+#: What an annotator was given: the assignment, its question and its campaign.
+GIVEN = (
+    select(*(column for table in (assignments, questions, campaigns) for column in web_rows.labelled(table)))
+    .join(questions, questions.c.id == assignments.c.question_id)
+    .join(campaigns, campaigns.c.id == assignments.c.campaign_id)
+    .where(*_KEY)
+    .with_for_update(of=assignments)
+)
 CHANGE_ASSIGNMENT = update(assignments).where(*_KEY)
 COUNT = (
     update(questions)
@@ -252,12 +258,11 @@ def _campaign(connection: Connection, id: str) -> Campaign:
 def _given(connection: Connection, annotator_id: str, question_id: str) -> tuple[Campaign, Question, Assignment]:
     """What the annotator was given, locked until the transaction ends. Raises KeyError."""
     key = {"the_question": question_id, "the_annotator": annotator_id}
-    row = connection.execute(THE_ASSIGNMENT, key).first()
+    row = connection.execute(GIVEN, key).first()
     if row is None:
         raise KeyError(question_id)
-    given = web_rows.assignment(row)
-    question = web_rows.question(connection.execute(THE_QUESTION, {"the_question": question_id}).one())
-    return _campaign(connection, given.campaign_id), question, given
+    campaign, question, given = (web_rows.part(row, table) for table in (campaigns, questions, assignments))
+    return web_rows.campaign(campaign), web_rows.question(question), web_rows.assignment(given)
 
 
 def _put(connection: Connection, given: Assignment) -> None:

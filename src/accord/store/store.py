@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, Table, exists, func, select
@@ -39,6 +40,8 @@ class Store:
 
     def __init__(self, engine: Engine):
         self._engine = engine
+        # SQLite has one writer at a time, and those who wait look again only now and then: threads queue here instead.
+        self._turn: AbstractContextManager[Any] = Lock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @classmethod
     def open(cls, url: str | Path) -> Self:
@@ -135,6 +138,7 @@ class Store:
         """One transaction that may write; on SQLite it waits for its turn before it reads anything."""
         with (
             one_line(self._engine.url),
+            self._turn,
             self._engine.connect().execution_options(**WRITING, preserve_rowcount=True) as connection,
             connection.begin(),
         ):

@@ -1,7 +1,10 @@
 """Rows of the web app's tables to nouns and back."""
 
 from dataclasses import fields
+from types import SimpleNamespace
 from typing import Any
+
+from sqlalchemy import Table
 
 from accord.feedback import Assignment, Campaign, Control, Flag, Form, Guideline, Question, Role, Turn, User
 from accord.store.rows import Row, aware
@@ -9,6 +12,17 @@ from accord.store.rows import Row, aware
 #: A campaign's columns; its other fields are in `settings`.
 COLUMNS = {"id", "title", "form", "created", "open"}
 LISTS = ("tags", "skip_reasons")
+
+
+def labelled(table: Table) -> list[Any]:
+    """The table's columns, named so that several tables' fit into one row: `part` takes them apart again."""
+    return [column.label(f"{table.name}.{column.name}") for column in table.c]
+
+
+def part(row: Any, table: Table) -> SimpleNamespace:
+    """One table's columns of a row that was selected with `labelled`."""
+    values = row._mapping
+    return SimpleNamespace(**{column.name: values[f"{table.name}.{column.name}"] for column in table.c})
 
 
 def campaign_row(noun: Campaign) -> Row:
