@@ -27,7 +27,7 @@ demo: $(VENV)/.run
 	@$(BIN)/accord demo $(ARGS)
 
 test: $(VENV)/.dev
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 		echo "No Chromium here, so tests in a browser are skipped (Debian: apt install chromium)."
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow" $(ARGS)
 
