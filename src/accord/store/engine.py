@@ -21,6 +21,12 @@ INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.
 #: Execution option for a connection that is going to write: it waits for its turn before it reads anything.
 WRITING = {"accord_begin": "BEGIN IMMEDIATE"}
 
+#: Execution options for a connection that only reads: all it reads is as of one moment, as it always is on SQLite.
+READING: Mapping[str, Mapping[str, Any]] = {
+    "sqlite": {},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+
 #: A vote that was answered "saved" survives a power cut (FULL). Readers never wait; writers wait for a minute.
 PRAGMAS = {
     "busy_timeout": 60_000,
@@ -61,7 +67,8 @@ def shown(url: URL) -> str:
 def connect(url: URL) -> Engine:
     """An engine for `url`. Connects lazily, except that the driver must be installed."""
     try:
-        engine = create_engine(url, json_serializer=JSON.encode)
+        # Pinged, because a PostgreSQL server may have been restarted since a connection was last used.
+        engine = create_engine(url, json_serializer=JSON.encode, pool_pre_ping=url.get_backend_name() == "postgresql")
     except NoSuchModuleError:
         raise AccordError(f"{shown(url)}: SQLAlchemy knows no such driver") from None
     except ModuleNotFoundError as error:

@@ -8,12 +8,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, exists, func, select
+from sqlalchemy import Connection, Engine, Select, Table, exists, func, select, text
 from sqlalchemy.exc import OperationalError
 
 from accord.feedback import Annotator, Comparison, Noun, Prompt, Rating, Response
 from accord.store import tables
-from accord.store.engine import WRITING, connect, insert_new, one_line, parse
+from accord.store.engine import READING, WRITING, connect, insert_new, one_line, parse
 from accord.store.migrate import to_head
 from accord.store.refusals import REFUSALS, explain, wrong_correction
 from accord.store.rows import MAPPERS, Row
@@ -81,6 +81,8 @@ class Store:
         added: Counter[str] = Counter()
         taken = 0
         with self.writing() as connection:
+            if connection.dialect.name == "postgresql":  # else two that bring the same votes may wait for each other
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('accord additions'))"))
             while batch:
                 added += _insert(connection, batch)
                 taken += len(batch)
@@ -147,7 +149,8 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent state of the database, to be read."""
-        with one_line(self._engine.url), self._engine.connect() as connection:
+        options = READING[self._engine.dialect.name]
+        with one_line(self._engine.url), self._engine.connect().execution_options(**options) as connection:
             yield connection
 
     def _read(self, kind: type[AnyNoun], chosen: Select[Any]) -> Iterator[AnyNoun]:

@@ -145,5 +145,6 @@ invites = Table(
     Column("created", Moment, nullable=False),
     Column("expires", Moment, nullable=False),
     Column("uses_left", Integer, nullable=False),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=True),  # whose password it sets; NULL: it makes an account
     one_of("role", Role),
 )

@@ -29,18 +29,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
     )
     op.create_table(
-        "invites",
-        sa.Column("hash", Id, nullable=False),
-        sa.Column("role", sa.String(), nullable=False),
-        sa.Column("note", sa.Text(), nullable=False),
-        sa.Column("created_by", sa.Text(), nullable=False),
-        sa.Column("created", Moment, nullable=False),
-        sa.Column("expires", Moment, nullable=False),
-        sa.Column("uses_left", sa.Integer(), nullable=False),
-        sa.CheckConstraint("role IN ('annotator', 'curator', 'admin')", name=op.f("ck_invites_role")),
-        sa.PrimaryKeyConstraint("hash", name=op.f("pk_invites")),
-    )
-    op.create_table(
         "guidelines",
         sa.Column("campaign_id", Id, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -95,6 +83,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("annotator_id", name=op.f("uq_users_annotator_id")),
         sa.UniqueConstraint("name", name=op.f("uq_users_name")),
+    )
+    op.create_table(
+        "invites",
+        sa.Column("hash", Id, nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("created", Moment, nullable=False),
+        sa.Column("expires", Moment, nullable=False),
+        sa.Column("uses_left", sa.Integer(), nullable=False),
+        sa.Column("user_id", Id, nullable=True),
+        sa.CheckConstraint("role IN ('annotator', 'curator', 'admin')", name=op.f("ck_invites_role")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_invites_user_id")),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_invites")),
     )
     op.create_table(
         "assignments",
