@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
+from accord.cli.fitting import fitted
 from accord.cli.project import defaults, find_project
 from accord.cli.which_run import which_run
 from accord.feedback import AccordError, Message
@@ -176,15 +177,8 @@ class Chat:
 
     def _prompt(self, sampler: "Sampler") -> list[int]:
         """The conversation's tokens; its oldest turns are dropped where the model could not see them all."""
-        if self.tokenizer.chat_template is None:
-            return sampler.prompt_ids(self.messages[-1].content)
-        limit = getattr(sampler.model.config, "max_position_embeddings", None) or float("inf")
-        ids = sampler.prompt_ids(tuple(self.messages))
-        while len(ids) + self.decoding["max_new_tokens"] > limit:
-            oldest = 1 if self.system else 0
-            if len(self.messages) - oldest < 3:
-                raise AccordError(f"message and answer exceed the {limit} tokens that the model sees: shorten them")
-            del self.messages[oldest : oldest + 2]
+        ids, messages = fitted(sampler, self.messages, self.decoding["max_new_tokens"])
+        for _ in range(0, len(self.messages) - len(messages), 2):
             said.print("(the oldest turn no longer fits, and is forgotten)", style="dim")
-            ids = sampler.prompt_ids(tuple(self.messages))
+        self.messages = list(messages)
         return ids
