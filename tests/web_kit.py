@@ -115,12 +115,13 @@ def chromium():
 
 
 @contextmanager
-def tab(chromium, address: str, site: Site, who: User, **options) -> Iterator:
-    """A page of a fresh browser in which `who` is logged in. On leaving, the page must have had no error and asked no
-    other host."""
+def tab(chromium, address: str, site: Site, who: User | None, **options) -> Iterator:
+    """A page of a fresh browser in which `who`, or nobody, is logged in. On leaving, the page must have had no error
+    and asked no other host."""
     context = chromium.new_context(base_url=address, **options)
     context.set_default_timeout(10_000)
-    context.add_cookies([{"name": site.cookie, "value": site.people.open_session(who.id), "url": address}])
+    if who is not None:
+        context.add_cookies([{"name": site.cookie, "value": site.people.open_session(who.id), "url": address}])
     faults: list[str] = []
     context.on(
         "request", lambda request: request.url.startswith((address, "blob:", "data:")) or faults.append(request.url)

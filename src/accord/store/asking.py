@@ -133,15 +133,18 @@ class Asking:
                 _put(connection, replace(given, turn=Turn.SKIPPED, reason=reason, at=datetime.now(UTC)))
             return self._more(connection, campaign, annotator_id, want, held, left_open=True)
 
-    def undo(self, annotator_id: str, question_id: str, withdrawal_id: str) -> Item:
+    def undo(self, annotator_id: str, question_id: str, withdrawal_id: str, vote_id: str | None = None) -> Item:
         """Takes back the annotator's answer to a question, or that they skipped it, and gives it to them again.
 
-        A vote that was taken back stays on record, and counts no more. Raises KeyError for a question that the
-        annotator was not given.
+        A vote that was taken back stays on record, and counts no more. `vote_id` names the vote that is meant, if one
+        is. Raises KeyError for a question that the annotator was not given, Conflict where another vote than that
+        stands.
         """
         now = datetime.now(UTC)
         with self._store.writing() as connection:
             campaign, question, given = _given(connection, annotator_id, question_id)
+            if vote_id and given.vote_id and given.vote_id != vote_id:
+                raise Conflict(f"question {question_id}: {_stands(given)} (load the page again, and undo it there)")
             if given.turn is Turn.ANSWERED and given.vote_id is not None:
                 _withdraw(connection, campaign.form, question, given.vote_id, withdrawal_id, now)
                 connection.execute(COUNT, {"the_question": question_id, "more": -1})
@@ -196,8 +199,7 @@ def _keep(
     if given.vote_id != said.supersedes:
         if _is_own(connection, mapper, said.vote_id, given):
             return None
-        stands = f"your vote {given.vote_id} stands" if given.vote_id else "no vote of yours stands"
-        raise Conflict(f"question {question.id}: {stands} (load the page again, and correct it there)")
+        raise Conflict(f"question {question.id}: {_stands(given)} (load the page again, and correct it there)")
     answer = answer_of(campaign.form, said.answer, len(question.response_ids))
     if unknown := set(said.tags) - set(campaign.tags):
         raise ValueError(f"tags: {min(unknown)!r} is none of this campaign's")
@@ -220,6 +222,10 @@ def _keep(
     )
     _put(connection, answered)
     return answered
+
+
+def _stands(given: Assignment) -> str:
+    return f"your vote {given.vote_id} stands" if given.vote_id else "no vote of yours stands"
 
 
 def _is_own(connection: Connection, mapper: Mapper, vote_id: str, given: Assignment) -> bool:

@@ -77,7 +77,7 @@ LEFT_OPEN = (
         assignments.c.turn == Turn.LEASED,
         assignments.c.question_id.not_in(bindparam("held", expanding=True)),
     )
-    .order_by(assignments.c.at, assignments.c.question_id)
+    .order_by(assignments.c.at, questions.c.rank, questions.c.id)
 )
 _KEY = assignments.c.question_id == bindparam("the_question"), assignments.c.annotator_id == bindparam("the_annotator")
 RENEW = update(assignments).where(*_KEY).values(until=bindparam("end"))

@@ -1,6 +1,5 @@
 """Pages from templates: everything that is put into one is escaped, and control characters are made visible."""
 
-import hashlib
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -15,12 +14,9 @@ from accord.feedback import Role, User
 from accord.report import document
 from accord.report.words import visible
 from accord.web.identity import csrf_token, site_of
-from accord.web.markup import rendered
+from accord.web.static_files import imports, static
 
 HERE = Path(__file__).parent
-STATIC = HERE / "static"
-#: The report's style sheet is the base of all pages, so that a run looks alike in the app and in its report.
-STYLE = document.HERE / "style.css"
 
 
 @lru_cache
@@ -36,20 +32,13 @@ def environment() -> Environment:
     made.filters |= {
         "visible": visible,
         "commands": document.commands,
-        "markdown": lambda text: Markup(rendered(text)),
+        "markdown": markdown,
         "ago": ago,
         "moment": moment,
         "percent": lambda share: "–" if share is None else f"{100 * share:.0f} %",
     }
-    made.globals |= {"static": static, "Role": Role}
+    made.globals |= {"static": static, "imports": imports, "Role": Role}
     return made
-
-
-@lru_cache
-def static(name: str) -> str:
-    """The address of a static file, with its content's hash: browsers may keep it for ever."""
-    content = STYLE.read_bytes() if name == "style.css" else (STATIC / name).read_bytes()
-    return f"/static/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def page(request: Request, template: str, user: User | None, *, status: int = 200, **context: Any) -> HTMLResponse:
@@ -64,6 +53,13 @@ def page(request: Request, template: str, user: User | None, *, status: int = 20
         )
     )
     return HTMLResponse(text.encode("utf-8", "replace"), status)
+
+
+def markdown(text: str) -> Markup:
+    """Markdown that anybody may have written, as HTML."""
+    from accord.web.markup import rendered  # loads a parser that the first page does not need
+
+    return Markup(rendered(text))
 
 
 def ago(at: datetime) -> str:

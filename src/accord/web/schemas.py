@@ -5,14 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Text that every database takes."""
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
         raise ValueError("holds a character that is no text (U+0000, or half of a surrogate pair)")
     return text
 
 
-Text = Annotated[str, AfterValidator(_storable)]
+Text = Annotated[str, AfterValidator(storable)]
 Id = Annotated[Text, Field(min_length=1, max_length=200)]
 NewId = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$", description="Made by the client, such as a random UUID.")
@@ -90,10 +90,14 @@ class Skip(More):
 
 
 class Undo(Body):
-    """Takes back the answer to a question. `id` names the withdrawal: the same again is the same."""
+    """Takes back the answer to a question. `id` names the withdrawal: the same again is the same.
+
+    vote  the vote that is meant, so that no later one is taken back; null for a skip
+    """
 
     id: NewId
     question: Id
+    vote: NewId | None = None
 
 
 class FlagIn(Body):
@@ -121,3 +125,25 @@ class Saved(BaseModel):
     saved: Literal[True] = True
     feedback: Feedback | None = None
     next: list[Shown] = []
+
+
+class Standing(BaseModel):
+    """How a campaign stands.
+
+    guideline  the newest version
+    mine       how many questions the caller has answered
+    answers    that all have given, of those `wanted`
+    """
+
+    open: bool
+    guideline: int
+    mine: int
+    answers: int
+    wanted: int
+
+
+class GuidelineShown(BaseModel):
+    """The guideline as it is to be shown; `html` is sanitised."""
+
+    version: int
+    html: str

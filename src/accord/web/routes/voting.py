@@ -6,6 +6,7 @@ from fastapi.responses import Response
 from accord.feedback import FLAG_REASONS, Content, Said, Turn
 from accord.store.asking import Item
 from accord.store.asking import Saved as Kept
+from accord.store.progress import Totals
 from accord.web import schemas
 from accord.web.identity import AsAnnotator, OfSite, Refused
 from accord.web.markup import rendered
@@ -17,15 +18,15 @@ router = APIRouter()
 @router.get("/vote/{campaign_id}", include_in_schema=False)
 def vote_page(request: Request, campaign_id: str, user: AsAnnotator, site: OfSite) -> Response:
     """The page on which people vote."""
-    campaign = site.campaigns.get(campaign_id)
     return page(
         request,
         "vote.html",
         user,
-        campaign=campaign,
+        campaign=site.campaigns.get(campaign_id),
         guideline=site.campaigns.guideline(campaign_id),
         flag_reasons=FLAG_REASONS,
         mine=site.progress.mine(campaign_id, user.annotator_id),
+        totals=site.progress.totals(campaign_id).get(campaign_id, Totals()),
     )
 
 
@@ -66,7 +67,7 @@ def skip(left: schemas.Skip, user: AsAnnotator, site: OfSite) -> list[schemas.Sh
 @router.post("/api/undo", tags=["voting"])
 def undo(wish: schemas.Undo, user: AsAnnotator, site: OfSite) -> schemas.Shown:
     """Takes back the answer to a question, or that it was skipped, and gives it again."""
-    return shown(site.asking.undo(user.annotator_id, wish.question, wish.id))
+    return shown(site.asking.undo(user.annotator_id, wish.question, wish.id, wish.vote))
 
 
 @router.post("/api/flags", tags=["voting"], status_code=204)
@@ -79,6 +80,27 @@ def flag(said: schemas.FlagIn, user: AsAnnotator, site: OfSite) -> None:
 def recent(campaign_id: str, user: AsAnnotator, site: OfSite) -> list[schemas.Done]:
     """The caller's last ten decisions, the newest first."""
     return [_done(item) for item in site.asking.recent(campaign_id, user.annotator_id)]
+
+
+@router.get("/api/campaigns/{campaign_id}/standing", tags=["voting"])
+def standing(campaign_id: str, user: AsAnnotator, site: OfSite) -> schemas.Standing:
+    """How far the campaign and the caller have come, and whether the guideline is still the one in view."""
+    campaign = site.campaigns.get(campaign_id)
+    totals = site.progress.totals(campaign_id).get(campaign_id, Totals())
+    return schemas.Standing(
+        open=campaign.open,
+        guideline=site.campaigns.guideline(campaign_id).version,
+        mine=site.progress.mine(campaign_id, user.annotator_id),
+        answers=totals.answers,
+        wanted=totals.wanted,
+    )
+
+
+@router.get("/api/campaigns/{campaign_id}/guideline", tags=["voting"])
+def guideline(campaign_id: str, _: AsAnnotator, site: OfSite) -> schemas.GuidelineShown:
+    """The guideline as it stands."""
+    newest = site.campaigns.guideline(campaign_id)
+    return schemas.GuidelineShown(version=newest.version, html=rendered(newest.text))
 
 
 def shown(item: Item) -> schemas.Shown:
