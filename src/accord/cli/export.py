@@ -1,18 +1,12 @@
 """`accord export`: what people said, as files that other tools read."""
 
 import json
-from collections import Counter
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from accord.cli.project import find_project, open_store
-from accord.exchange.writing import write_export, write_votes
-from accord.feedback import AccordError, PairLabel, ResponseLabel, Vote
-from accord.store import Store
 
 
 def command(
@@ -38,8 +32,10 @@ def command(
     In CSV, texts that a spreadsheet would run as a formula (they begin with = + - @) get a ' in front, which
     `accord import` takes off again.
     """
+    from accord.web.exporting import export
+
     with open_store(find_project(project)) as store:
-        counts = _everything(file, store) if form == "votes" else _rows(file, form, labels, store)
+        counts = export(store, file, form, labels)
     if as_json:
         print(json.dumps({"file": str(file), "form": form, **counts}))
         return
@@ -47,30 +43,3 @@ def command(
     print(f"Wrote {written:,} {'lines' if form == 'votes' else 'rows'} to {file}")
     for reason, count in counts.items():
         print(f"  {count:,} {'of them' if form == 'votes' else 'left out'}: {reason}")
-
-
-def _rows(file: Path, form: str, labels: str, store: Store) -> Counter[str]:
-    from accord.quality import pair_labels, response_labels
-
-    who = list(store.annotators())
-    found: list[PairLabel] | list[ResponseLabel]
-    if form == "kto":
-        found = response_labels(store.comparisons(), store.ratings(), labels, annotators=who)
-    else:
-        found = pair_labels(store.comparisons(), labels, annotators=who)
-    if not found:
-        wanted = "votes" if form == "kto" else "comparisons (thumbs alone make `--form kto`)"
-        raise AccordError(f"the project has no {wanted}; read some with `accord import FILE`")
-    return write_export(form, file, store.prompts(), store.responses(), found)
-
-
-def _everything(file: Path, store: Store) -> Counter[str]:
-    """All nouns, each before its use: what corrects a vote stands after what is corrected."""
-
-    def votes(corrections: bool) -> Iterator[Vote]:
-        every: Iterator[Vote] = chain(store.comparisons(history=True), store.ratings(history=True))
-        return (vote for vote in every if (vote.supersedes is not None) is corrections)
-
-    nouns = chain(store.annotators(), store.prompts(), store.responses(), votes(False), votes(True))
-    counts = write_votes(file, nouns)
-    return Counter(rows=counts.total(), **counts)

@@ -20,6 +20,10 @@ class Form(StrEnum):
     RANKING = "ranking"  # three or more, best first
 
 
+#: How many responses a question of each form may have.
+PLACES = {Form.PAIR: range(2, 3), Form.THUMB: range(1, 2), Form.RANKING: range(3, 11)}
+
+
 @dataclass(frozen=True, slots=True)
 class Campaign:
     """One kind of question and its rules. Its votes are votes like all others.
@@ -62,6 +66,10 @@ class Guideline:
     def name(self) -> str:
         """What a vote's `guideline` says."""
         return f"{self.campaign_id}/{self.version}"
+
+
+#: In a response's `extra`: it was made up for a control question, and nobody is asked about it elsewhere.
+MADE_UP = "control_question"
 
 
 @dataclass(frozen=True, slots=True)

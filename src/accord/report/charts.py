@@ -88,6 +88,31 @@ def histogram_chart(edges: Sequence[float], counts: Sequence[tuple[str, Sequence
     return _svg(body, label)
 
 
+def column_chart(columns: Sequence[tuple[str, str, float]], label: str) -> Markup:
+    """A column for each (name, what it stands for, count); the names are written as far as there is room for them."""
+    x = Scale(0, max(len(columns), 1), LEFT, WIDTH - RIGHT)
+    y = Scale(0, 1.06 * max((count for *_, count in columns), default=1) or 1, HEIGHT - BOTTOM, TOP)
+    body: list[str] = [_grid(x, y, across=lambda _: "")]
+    gap = 0.1 if len(columns) < 40 else 0
+    for i, (_, told, count) in enumerate(columns):
+        corners = [(x(i + gap), y(0)), (x(i + gap), y(count)), (x(i + 1 - gap), y(count)), (x(i + 1 - gap), y(0))]
+        body.append(
+            Markup('<path class="area one" d="{}"><title>{}: {}</title></path>').format(
+                _path(corners), told, f"{count:,.0f}"
+            )
+        )
+    widest = max((len(name) for name, *_ in columns), default=1) * 6.5 + 12
+    every = math.ceil(len(columns) * widest / (x.end - x.start)) or 1
+    body += [
+        Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(
+            _n(x(i + 0.5)), HEIGHT - 7, name
+        )
+        for i, (name, *_) in enumerate(columns)
+        if i % every == 0 and x(i + 0.5) < WIDTH - widest / 2 + 6
+    ]
+    return _svg(body, label)
+
+
 def reliability_chart(said: Sequence[float], right: Sequence[float], share: Sequence[float], label: str) -> Markup:
     """How often right (up) against how sure (across, ½ to 1), a dot a bin, as large as its share of all. On the line
     the two are equal."""

@@ -9,13 +9,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, select, update
 
-from accord.feedback import AccordError, Campaign, Flag, Guideline, Question
+from accord.feedback import AccordError, Campaign, Flag, Form, Guideline, Question
 from accord.store import tables, web_rows, web_tables
 from accord.store.engine import insert_new
+from accord.store.search import holding
 from accord.store.store import BATCH, Store
 
 #: How many questions a page of a list holds.
 PAGE = 50
+#: What no campaign is called: these addresses are taken.
+RESERVED = frozenset({"new"})
 
 
 class Campaigns:
@@ -106,26 +109,46 @@ class Campaigns:
             connection.execute(insert(table), row)
         return Guideline(**row)
 
+    def votes_by_version(self, campaign_id: str) -> dict[int, int]:
+        """How many answers were given while each version of the guideline was in view, later corrected ones too."""
+        prefix = f"{campaign_id}/"
+        with self._store.reading() as connection:
+            campaign = _campaign(connection, campaign_id)
+            table = tables.ratings if campaign.form is Form.THUMB else tables.comparisons
+            counted = (
+                select(table.c.guideline, func.count())
+                .where(
+                    table.c.guideline.startswith(prefix, autoescape=True),
+                    ~table.c.withdrawn,
+                    ~table.c.id.contains(".", autoescape=True),  # a ranking's votes are one answer: `feedback.answers`
+                )
+                .group_by(table.c.guideline)
+            )
+            found = {name.removeprefix(prefix): votes for name, votes in connection.execute(counted).tuples()}
+        return {int(version): votes for version, votes in found.items() if version.isdecimal()}
+
     def add_questions(self, questions: Iterable[Question]) -> int:
         """Adds questions, all or none. One whose id is there already is left as it is. Returns how many were new.
 
         Raises AccordError for a question whose responses do not all answer its prompt.
         """
-        added = 0
         with self._store.writing() as connection:
-            statement = insert_new(connection.dialect, web_tables.questions)
-            for batch in _batches(questions):
-                _check_responses(connection, batch)
-                added += connection.execute(statement, [web_rows.question_row(question) for question in batch]).rowcount
-        return added
+            return insert_questions(connection, questions)
+
+    def question_ids(self, campaign_id: str) -> set[str]:
+        """The ids of all its questions."""
+        table = web_tables.questions
+        with self._store.reading() as connection:
+            return set(connection.scalars(select(table.c.id).where(table.c.campaign_id == campaign_id)))
 
     def questions(
-        self, campaign_id: str, *, page: int = 0, size: int = PAGE, only: str = "all"
+        self, campaign_id: str, *, page: int = 0, size: int = PAGE, only: str = "all", words: str = ""
     ) -> tuple[list[Question], int]:
         """One page of a campaign's questions in their order, and how many there are in all.
 
-        only  `all`, `open`, `done` (answered often enough), `control`, `flagged`, `named` (a response tells its
-              model) or `closed`
+        only   `all`, `open`, `done` (answered often enough), `control`, `flagged`, `named` (a response tells its
+               model) or `closed`
+        words  those whose prompt or responses hold each of these words
         """
         table = web_tables.questions
         flagged = select(web_tables.flags.c.question_id).where(
@@ -140,7 +163,7 @@ class Campaigns:
             "named": [table.c.named != ""],
             "closed": [~table.c.open],
         }
-        found: Select = select(table).where(table.c.campaign_id == campaign_id, *wanted[only])
+        found: Select = select(table).where(table.c.campaign_id == campaign_id, *wanted[only], *holding(words))
         with self._store.reading() as connection:
             total = connection.scalar(select(func.count()).select_from(found.subquery())) or 0
             rows = connection.execute(found.order_by(table.c.rank, table.c.id).limit(size).offset(page * size))
@@ -170,12 +193,29 @@ class Campaigns:
         with self._store.reading() as connection:
             return [web_rows.flag(row) for row in connection.execute(chosen.order_by(table.c.at.desc(), table.c.id))]
 
+    def flags_on(self, question_ids: Iterable[str]) -> list[Flag]:
+        """What annotators said of these questions, the latest first, with what was dealt with."""
+        table = web_tables.flags
+        chosen = select(table).where(table.c.question_id.in_(list(question_ids)))
+        with self._store.reading() as connection:
+            return [web_rows.flag(row) for row in connection.execute(chosen.order_by(table.c.at.desc(), table.c.id))]
+
     def resolve(self, flag_id: str) -> None:
         """Marks a flag as dealt with. Raises KeyError."""
         table = web_tables.flags
         with self._store.writing() as connection:
             if not connection.execute(update(table).where(table.c.id == flag_id).values(resolved=True)).rowcount:
                 raise KeyError(flag_id)
+
+
+def insert_questions(connection: Connection, questions: Iterable[Question]) -> int:
+    """As `Campaigns.add_questions`, in a transaction that is under way."""
+    added = 0
+    statement = insert_new(connection.dialect, web_tables.questions)
+    for batch in _batches(questions):
+        _check_responses(connection, batch)
+        added += connection.execute(statement, [web_rows.question_row(question) for question in batch]).rowcount
+    return added
 
 
 def _campaign(connection: Connection, id: str) -> Campaign:
@@ -185,11 +225,16 @@ def _campaign(connection: Connection, id: str) -> Campaign:
     return web_rows.campaign(row)
 
 
+def is_campaign_id(id: str) -> bool:
+    """Whether a campaign can be called so: what can stand in an address as it is, and is no address already."""
+    return id not in RESERVED and re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", id) is not None
+
+
 def _free_id(connection: Connection, title: str) -> str:
     """`title` as it can stand in an address, numbered where that is taken."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "campaign"
-    taken = set(connection.scalars(select(web_tables.campaigns.c.id)))
+    taken = RESERVED.union(connection.scalars(select(web_tables.campaigns.c.id)))
     return next(name for n in range(1, len(taken) + 2) if (name := stem if n == 1 else f"{stem}-{n}") not in taken)
 
 

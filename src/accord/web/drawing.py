@@ -1,12 +1,15 @@
 """From the answers in the store to questions for people."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from accord.feedback import Campaign, Form, Question, Response, fingerprint, text_of
+from accord.feedback import AccordError, Campaign, Form, Question, Response, fingerprint, text_of
+from accord.feedback.campaigns import MADE_UP
 from accord.quality.naming import names_itself
 from accord.quality.pairs import draw
+from accord.store import Store
 from accord.web.site import Site
 
 #: How many responses a question shows; rankings may ask for more or fewer.
@@ -21,6 +24,17 @@ Read the question and both answers. Then say which answer you would rather have 
 - **Tie** if both serve equally well. **Both bad** if you would want neither.
 - Take your time; skip what you cannot judge.
 """
+
+
+def answers(store: Store, *, sources: Collection[str] = (), splits: Collection[str] = ()) -> Iterator[Response]:
+    """The answers in the store that people may be asked about: all, or those by some sources to prompts of some splits.
+
+    Those that were made up for control questions are left out.
+    """
+    asked = {prompt.id for split in splits for prompt in store.prompts(split)} if splits else None
+    for response in store.responses(asked):
+        if (not sources or response.source in sources) and response.extra.get(MADE_UP) is not True:
+            yield response
 
 
 def questions(
@@ -63,7 +77,8 @@ def first_campaign(site: Site) -> int:
         return 0
     made = replace(FIRST, created=datetime.now(UTC), overlap=1 if site.local else FIRST.overlap)
     campaign = site.campaigns.get(FIRST.id) if known else made
-    found = list(questions(campaign, site.store.responses()))
+    found = list(questions(campaign, answers(site.store)))
     if found and not known:
-        site.campaigns.create(campaign, GUIDELINE, "Accord")
+        with suppress(AccordError):  # another server on this database has made it this moment
+            site.campaigns.create(campaign, GUIDELINE, "Accord")
     return site.campaigns.add_questions(found)
