@@ -64,11 +64,12 @@ def asked(*models, messages=HELLO, temperature=0.7, top_p=0.95, max_new_tokens=2
     return Question(list(models), messages, temperature, top_p, max_new_tokens, seed)
 
 
-def alone(place, question):
+def alone(place, question, side=0):
     """What a model says when it is loaded for itself, through `Sampler.stream`, and whether it ended."""
     policy = load_policy(place)
     sampler = Sampler(policy.model, policy.tokenizer)
-    decoding = {name: getattr(question, name) for name in ("temperature", "top_p", "max_new_tokens", "seed")}
+    decoding = {name: getattr(question, name) for name in ("temperature", "top_p", "max_new_tokens")}
+    decoding["seed"] = question.seed + side
     said = "".join(sampler.stream(question.messages, **decoding))
     sampled = next(sampler.sample([question.messages], **decoding))
     assert said == sampled.text
@@ -95,7 +96,7 @@ def ends(told):
 def test_both_answer_at_once_what_each_would_alone(tuned, tiny_model_dir):
     models, question = ArenaModels(), asked(f"base:{tuned}", tuned)
     told = ask(models, question)
-    before, after = alone(tiny_model_dir, question), alone(tuned, question)
+    before, after = alone(tiny_model_dir, question), alone(tuned, question, side=1)
     assert before[0] != after[0]
     assert texts(told) == [before[0], after[0]]
     assert ends(told) == {0: before[1], 1: after[1]}
@@ -111,8 +112,9 @@ def test_the_same_as_accord_chat_says(tuned, capsys):
         load(tuned, True, {"dtype": "auto"}), None, {"temperature": 0.7, "top_p": 0.95, "max_new_tokens": 24}, 3
     )
     chat.turn("Hello")
-    told = ask(ArenaModels(), asked(f"base:{tuned}", tuned))
-    assert capsys.readouterr().out == "".join(f"{text}\n" for text in texts(told))
+    models, pair = ArenaModels(), [f"base:{tuned}", tuned]
+    told = [texts(ask(models, asked(*order)))[0] for order in (pair, pair[::-1])]  # each as the first, with its seed
+    assert capsys.readouterr().out == "".join(f"{text}\n" for text in told)
 
 
 def test_an_answer_says_whether_its_model_ended_it(tuned):
@@ -120,9 +122,11 @@ def test_an_answer_says_whether_its_model_ended_it(tuned):
     for seed in range(40):
         question = asked(tuned, tuned, seed=seed, max_new_tokens=60, temperature=1.0)
         told = ask(models, question)
-        assert texts(told)[0] == texts(told)[1], "a model beside itself"
-        assert ends(told)[0] == ends(told)[1] == alone(tuned, question)[1]
-        found.add(ends(told)[0])
+        beside = [alone(tuned, question, side) for side in (0, 1)]  # a model beside itself
+        assert texts(told) == [text for text, _ in beside]
+        assert texts(told)[0] != texts(told)[1]
+        assert ends(told) == {side: finished for side, (_, finished) in enumerate(beside)}
+        found |= set(ends(told).values())
         if len(found) == 2:
             break
     assert found == {True, False}
@@ -137,10 +141,12 @@ def test_several_adapters_share_one_base(make_run, tiny_model_dir, monkeypatch, 
     models, truth = ArenaModels(), {}
     sources = {"base": str(tiny_model_dir), "first": first, "second": second}
     for name, place in sources.items():
-        truth[name] = alone(place, asked(""))[0]
-    assert len(set(truth.values())) == 3
+        truth[name] = [alone(place, asked(""), side)[0] for side in (0, 1)]
+    assert len({text for sides in truth.values() for text in sides}) == 6
     for pair in (("base", "first"), ("second", "first"), ("first", "base"), ("base", "second"), ("base", "base")):
-        assert texts(ask(models, asked(*(sources[name] for name in pair)))) == [truth[name] for name in pair]
+        assert texts(ask(models, asked(*(sources[name] for name in pair)))) == [
+            truth[name][side] for side, name in enumerate(pair)
+        ]
         assert len(models.kept) == 1
     bound = [speaker.bound for speaker in models.speakers([first, second], lambda: pytest.fail("loaded again"))]
     assert bound == [bool(lora)] * 2
@@ -150,7 +156,7 @@ def test_a_whole_model_stands_beside_its_base(make_run, tiny_model_dir):
     run = make_run("whole", 5, whole=True)
     models = ArenaModels()
     told = ask(models, asked(run, f"base:{run}"))
-    assert texts(told) == [alone(place, asked(""))[0] for place in (run, tiny_model_dir)]
+    assert texts(told) == [alone(place, asked(""), side)[0] for side, place in enumerate((run, tiny_model_dir))]
     assert len(models.kept) == 2
     assert "loading" not in dict(ask(models, asked(str(tiny_model_dir), run)))
 
@@ -158,8 +164,8 @@ def test_a_whole_model_stands_beside_its_base(make_run, tiny_model_dir):
 def test_a_plain_base_is_loaded_again_for_its_first_adapter(tuned, tiny_model_dir):
     models = ArenaModels()
     plain = texts(ask(models, asked(str(tiny_model_dir))), 1)
-    both = texts(ask(models, asked(tuned, str(tiny_model_dir))))
-    assert both == [alone(tuned, asked(""))[0], *plain]
+    both = texts(ask(models, asked(str(tiny_model_dir), tuned)))
+    assert both == [*plain, alone(tuned, asked(""), side=1)[0]]
     assert len(models.kept) == 1
 
 
@@ -266,7 +272,7 @@ def test_the_process_answers_in_lines(raw, tuned, tiny_model_dir):
     assert told[0] == {"id": "a", "event": "loading"}
     assert told[-1] == {"id": "a", "event": "done"}
     plain = [(each.pop("event"), each) for each in told]
-    assert texts(plain) == [alone(place, asked(""))[0] for place in (tiny_model_dir, tuned)]
+    assert texts(plain) == [alone(place, asked(""), side)[0] for side, place in enumerate((tiny_model_dir, tuned))]
 
 
 def test_what_cannot_be_answered_is_one_line_and_the_next_is_answered(raw, tuned, tmp_path):
@@ -572,7 +578,7 @@ def test_the_models_survive_the_death_of_their_process(tuned, tiny_model_dir):
         assert events[0] == Event("loading")
         assert events[-1] == Event("done")
         said = ["".join(event.text for event in events if event.kind == "piece" and event.side == s) for s in (0, 1)]
-        assert said == [alone(place, asked(""))[0] for place in (tiny_model_dir, tuned)]
+        assert said == [alone(place, asked(""), side)[0] for side, place in enumerate((tiny_model_dir, tuned))]
 
     in_a_loop(story, command=REAL)
 

@@ -7,7 +7,8 @@ In:
     {"id": 1, "ask": "cancel"}
 
 SOURCE is a run's folder, `base:` and a run's folder, a model's folder or its name: see `accord.cli.arena_sources`.
-Questions are answered one after the other, in order; both models answer at once, with the same seed. Out:
+Questions are answered one after the other, in order; both models answer at once, with the seeds `seed` and
+`seed` + 1: models that are much alike would else say the same. Out:
 
     {"id": 1, "event": "loading"}                           something must be loaded first; may come again
     {"id": 1, "event": "piece", "side": 0, "text": "He"}    the next words of the first model
@@ -160,8 +161,11 @@ def answer(models: "ArenaModels", asked: Question, say: Say, cancelled: Callable
         return
     speakers = models.speakers(asked.models, lambda: say("loading"))
     prompts = [fitted(speaker.sampler, asked.messages, asked.max_new_tokens).ids for speaker in speakers]
-    decoding = {name: getattr(asked, name) for name in ("temperature", "top_p", "max_new_tokens", "seed")}
-    streams = [speaker.sampler.stream(prompt, **decoding) for speaker, prompt in zip(speakers, prompts, strict=True)]
+    decoding = {name: getattr(asked, name) for name in ("temperature", "top_p", "max_new_tokens")}
+    streams = [
+        speaker.sampler.stream(prompt, seed=asked.seed + side, **decoding)
+        for side, (speaker, prompt) in enumerate(zip(speakers, prompts, strict=True))
+    ]
     take_turns(speakers, streams, say, cancelled)
     say("done")
 

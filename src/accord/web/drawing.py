@@ -29,11 +29,13 @@ Read the question and both answers. Then say which answer you would rather have 
 def answers(store: Store, *, sources: Collection[str] = (), splits: Collection[str] = ()) -> Iterator[Response]:
     """The answers in the store that people may be asked about: all, or those by some sources to prompts of some splits.
 
-    Those that were made up for control questions are left out.
+    Those that were made up for control questions are left out, and those of the arena: somebody's own conversations,
+    which were judged there.
     """
     asked = {prompt.id for split in splits for prompt in store.prompts(split)} if splits else None
     for response in store.responses(asked):
-        if (not sources or response.source in sources) and response.extra.get(MADE_UP) is not True:
+        for_questions = not (response.extra.get(MADE_UP) is True or response.extra.get("arena") is True)
+        if for_questions and (not sources or response.source in sources):
             yield response
 
 
