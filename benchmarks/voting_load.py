@@ -48,7 +48,7 @@ def measured(voters, seconds: float) -> dict:
 
 
 def run(folder: Path, database: str, people: int, rows: int, rate: float, seconds: float) -> dict:
-    campaign, tokens = project(folder, database, prompts=20_000, people=people)
+    campaign, tokens = project(folder, database, prompts=8_000, people=people)
     file = folder / "votes.jsonl"
     write(file, rows)
     with serving(folder) as server:

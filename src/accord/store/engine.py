@@ -41,7 +41,12 @@ REMEDIES = {
     "unable to open database file": "is there such a folder, and may you write in it?",
     "database is locked": "another process is writing for long; try again when it has finished",
     "file is not a database": "name another file",
+    "Connection refused": "is the server running, and is this its address?",
+    "timeout expired": "is the server running, and is this its address?",
 }
+
+#: Seconds in which a PostgreSQL server must answer.
+PATIENCE = 10
 
 
 def parse(url: str | Path) -> URL:
@@ -66,9 +71,11 @@ def shown(url: URL) -> str:
 
 def connect(url: URL) -> Engine:
     """An engine for `url`. Connects lazily, except that the driver must be installed."""
+    server = url.get_backend_name() == "postgresql"
+    soon = {"connect_timeout": PATIENCE} if server and "connect_timeout" not in url.query else {}
     try:
         # Pinged, because a PostgreSQL server may have been restarted since a connection was last used.
-        engine = create_engine(url, json_serializer=JSON.encode, pool_pre_ping=url.get_backend_name() == "postgresql")
+        engine = create_engine(url, json_serializer=JSON.encode, pool_pre_ping=server, connect_args=soon)
     except NoSuchModuleError:
         raise AccordError(f"{shown(url)}: SQLAlchemy knows no such driver") from None
     except ModuleNotFoundError as error:

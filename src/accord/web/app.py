@@ -1,11 +1,13 @@
 """The web app: routes, what guards them, and how refusals are told."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import import_module
 from typing import Any
+from urllib.parse import quote
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
@@ -14,20 +16,44 @@ from accord import __version__
 from accord.feedback import AccordError
 from accord.store.asking import Conflict
 from accord.web.identity import Refused, Sessions
+from accord.web.later import Later
 from accord.web.pages import page
 from accord.web.security import SAFE, Guard, TooLarge
 from accord.web.site import Site
 
-ROUTES = ("assets", "entry", "home", "voting")
+#: What it takes to come in and to see the first page.
+FIRST = ("assets", "entry", "home")
+#: The paths of these; those that end with a slash stand for all that begin so.
+EARLY = frozenset({"/", "/static/", "/healthz", "/enter", "/login", "/logout", "/logout/everywhere"})
+ROUTES = (
+    *FIRST,
+    "joining",
+    "people",
+    "invites",
+    "account",
+    "voting",
+    "runs",
+    "runs_api",
+    "campaigns",
+    "dashboard",
+    "guidelines",
+    "drawing",
+    "questions",
+    "controls",
+    "importing",
+    "exporting",
+    "arena",
+    "arena_standings",
+)
 
 #: What may be asked for without being logged in; a test holds every other route to have a role.
-PUBLIC = frozenset({"/static/{name}", "/enter", "/login", "/join", "/setup", "/healthz", "/api/openapi.json"})
+PUBLIC = frozenset({"/static/{name}", "/enter", "/login", "/join", "/setup", "/reset", "/healthz", "/api/openapi.json"})
 
 BODY_LIMIT, UPLOAD_LIMIT = 2**20, 2**29
 
 
-def create_app(site: Site) -> FastAPI:
-    """The app that serves `site`."""
+def create_app(site: Site, *, soon: bool = False) -> FastAPI:
+    """The app that serves `site`; with `soon`, most of its routes are loaded after the first answer."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -46,12 +72,23 @@ def create_app(site: Site) -> FastAPI:
     )
     app.state.site = site
     app.state.sessions = Sessions(site)
-    for name in ROUTES:
-        app.include_router(import_module(f"accord.web.routes.{name}").router)
+    _include(app, FIRST if soon else ROUTES)
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
+    if soon:
+        load, add = partial(_load, ROUTES), partial(_include, app, ROUTES[len(FIRST) :])
+        app.add_middleware(Later, early=EARLY, load=load, add=add)
     app.add_middleware(Guard, addresses=site.addresses, body_limit=BODY_LIMIT, upload_limit=UPLOAD_LIMIT)
     return app
+
+
+def _load(names: Iterable[str]) -> list[APIRouter]:
+    return [import_module(f"accord.web.routes.{name}").router for name in names]
+
+
+def _include(app: FastAPI, names: Iterable[str]) -> None:
+    for router in _load(names):
+        app.include_router(router)
 
 
 def _is_api(request: Request) -> bool:
@@ -70,7 +107,9 @@ TITLES = {403: "Not for you", 404: "Nothing here", 409: "Things have moved on"}
 
 async def _refused(request: Request, refusal: Any) -> Response:
     if refusal.status == 401 and not _is_api(request) and request.method in SAFE:
-        return RedirectResponse("/login", 303)
+        there = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        back = f"?next={quote(there, safe='/')}" if request.app.state.site.team and there != "/" else ""
+        return RedirectResponse(f"/login{back}", 303)
     return _told(request, refusal.status, refusal.why)
 
 

@@ -32,6 +32,7 @@ class Sessions:
     def __init__(self, site: Site):
         self._site = site
         self._known: dict[tuple[str, bool], tuple[float, User | None]] = {}
+        self._forgotten = 0
 
     async def who(self, secret: str, *, api: bool) -> User | None:
         """The user for whom the secret stands."""
@@ -40,14 +41,19 @@ class Sessions:
         now = time.monotonic()
         if now < until:
             return user
+        forgotten = self._forgotten
         user = await run_in_threadpool(self._site.people.who, secret, api=api)
+        if user is not None and user.local and self._site.team:
+            user = None  # from when the server was for one person
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()
-        self._known[key] = now + REMEMBERED, user
+        if forgotten == self._forgotten:  # else it may have been asked before what has changed meanwhile
+            self._known[key] = now + REMEMBERED, user
         return user
 
     def forget(self) -> None:
         """Ask the database again: somebody logged out, or may do something else now."""
+        self._forgotten += 1
         self._known.clear()
 
 

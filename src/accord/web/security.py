@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Where files may be sent.
+UPLOADS = frozenset({"/api/import", "/import"})
 
 #: Nothing but this server's own files, no frame around its pages, and no inline script or style anywhere.
 POLICY = (
@@ -25,6 +27,10 @@ HEADERS = {
 }
 
 
+#: Browsers leave these out.
+PORTS = {"http": ":80", "https": ":443"}
+
+
 @dataclass(frozen=True)
 class Addresses:
     """The origins, such as `http://127.0.0.1:8000`, under which this server is known."""
@@ -37,9 +43,10 @@ class Addresses:
         origins = set()
         for url in urls:
             parts = urlsplit(url)
-            if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
+            further = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+            if parts.scheme not in PORTS or not parts.netloc or further:
                 raise ValueError(f"{url}: not an address (write https://votes.example.org, without a path)")
-            origins.add(f"{parts.scheme}://{parts.netloc}".lower())
+            origins.add(f"{parts.scheme}://{parts.netloc.lower().removesuffix(PORTS[parts.scheme])}")
         return cls(frozenset(origins))
 
     @property
@@ -68,7 +75,7 @@ class Guard:
         if refusal:
             await _refuse(send, *refusal)
             return
-        limit = self._upload_limit if scope["path"].startswith("/api/import") else self._body_limit
+        limit = self._upload_limit if scope["path"] in UPLOADS else self._body_limit
         if int(headers.get("content-length") or 0) > limit:
             await _refuse(send, 413, f"more than {limit // 2**20} MiB at a time are not taken")
             return
