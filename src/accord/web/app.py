@@ -27,11 +27,11 @@ FIRST = ("assets", "entry", "home")
 EARLY = frozenset({"/", "/static/", "/healthz", "/enter", "/login", "/logout", "/logout/everywhere"})
 ROUTES = (
     *FIRST,
+    "voting",  # early, for a request is compared with one route after the other
     "joining",
     "people",
     "invites",
     "account",
-    "voting",
     "runs",
     "runs_api",
     "campaigns",
