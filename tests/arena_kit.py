@@ -4,7 +4,7 @@ import asyncio
 from itertools import chain, zip_longest
 
 from accord.runs import Run
-from accord.web.worker import Event
+from accord.web.arena.worker import Event
 
 #: Names that no annotator may ever read.
 BASE, FIRST, SECOND = "acme/secret-base-7b", "run-sigma", "run-omega"

@@ -22,7 +22,7 @@ from accord.feedback import AccordError, Message
 from accord.policy.load import load_policy
 from accord.rollout import Sampler
 from accord.runs import Run
-from accord.web.worker import Event, ModelWorker
+from accord.web.arena.worker import Event, ModelWorker
 from conftest import make_tiny_llama
 
 pytestmark = pytest.mark.xdist_group("arena-worker")  # they share a process and runs
@@ -585,7 +585,7 @@ def test_the_models_survive_the_death_of_their_process(tuned, tiny_model_dir):
 
 SERVER = """
 import asyncio, sys
-from accord.web.worker import ModelWorker
+from accord.web.arena.worker import ModelWorker
 async def main():
     worker = ModelWorker([sys.executable, "-m", "accord.cli.arena_worker"])
     async for event in worker.answer(["base:/no/such/run"], [{"role": "user", "content": "Hi"}], seed=0):
@@ -606,7 +606,7 @@ def test_a_server_that_is_killed_leaves_no_process_behind():
 
 
 def test_the_server_does_not_import_torch():
-    code = "import accord.web.worker, sys; assert not {'torch', 'transformers'} & set(sys.modules)"
+    code = "import accord.web.arena.worker, sys; assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -31,13 +31,15 @@ from accord.feedback.answers import withdrawn
 from accord.quality.wilson import wilson
 from accord.store import Store
 from accord.store.arena import ArenaVotes, Tally
-from accord.web import arena, arena_answers, drawing
+from accord.web import drawing
 from accord.web.app import create_app
-from accord.web.arena import IDLE, LONGEST, MOST, PER_USER, Contender, Conversations
-from accord.web.arena_contenders import FILE, choose, chosen, contenders, meeting
-from accord.web.arena_standings import standings
+from accord.web.arena import answers as arena_answers
+from accord.web.arena import conversations as arena
+from accord.web.arena.contenders import FILE, choose, chosen, contenders, meeting
+from accord.web.arena.conversations import IDLE, LONGEST, MOST, PER_USER, Contender, Conversations
+from accord.web.arena.standings import standings
+from accord.web.arena.worker import Event, ModelWorker
 from accord.web.identity import csrf_token
-from accord.web.worker import Event, ModelWorker
 from arena_kit import BASE, DONE, FIRST, SECOND, Scripted, both, make_run
 from web_kit import ORIGIN, client, make_site, served, user
 

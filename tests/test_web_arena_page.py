@@ -7,8 +7,8 @@ import pytest
 
 from accord.feedback import Choice, Role
 from accord.store import Store
-from accord.web.arena import Conversations
-from accord.web.worker import Event
+from accord.web.arena.conversations import Conversations
+from accord.web.arena.worker import Event
 from arena_kit import DONE, FIRST, Scripted, both, make_run
 from web_kit import chromium, make_site, serious, served, tab, user  # noqa: F401  (a fixture)
 

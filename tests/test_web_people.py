@@ -14,13 +14,13 @@ from sqlalchemy import text
 from accord.feedback import AccordError, Role
 from accord.store import Store
 from accord.store.people import folded
-from accord.web import passwords
+from accord.web.accounts import passwords
+from accord.web.accounts.names import name_of
+from accord.web.accounts.session_cookie import cookie_name
+from accord.web.accounts.throttle import FORGOTTEN, LONGEST, PER_ADDRESS, PER_NAME, Throttle
 from accord.web.app import create_app
 from accord.web.identity import csrf_token
-from accord.web.names import name_of
 from accord.web.security import Addresses
-from accord.web.session_cookie import cookie_name
-from accord.web.throttle import FORGOTTEN, LONGEST, PER_ADDRESS, PER_NAME, Throttle
 from web_kit import ORIGIN, client, make_site, user
 
 GOOD, OTHER = "four plain words here", "another four plain words"
@@ -574,7 +574,7 @@ def test_failures_are_forgotten_in_time_and_in_number(monkeypatch):
         throttle.begin({"a": PER_NAME})
     clock.now += FORGOTTEN
     assert [throttle.begin({"a": PER_NAME}) for _ in range(PER_NAME)] == [0.0] * PER_NAME
-    monkeypatch.setattr("accord.web.throttle.MOST_KEYS", 10)
+    monkeypatch.setattr("accord.web.accounts.throttle.MOST_KEYS", 10)
     for i in range(100):
         throttle.begin({f"b{i}": PER_NAME})
     assert len(throttle._failed) == 10

@@ -5,7 +5,7 @@ import pytest
 
 from accord.feedback import Role
 from accord.store import Store
-from accord.web import passwords
+from accord.web.accounts import passwords
 from web_kit import chromium, make_site, serious, served, tab  # noqa: F401  (a fixture)
 
 ANNS, BENS = "four plain words here", "another four plain words"

@@ -53,7 +53,7 @@ def command(
         here = [f"http://{name}:{socket.getsockname()[1]}" for name in _names(host, public_url)]
         site = _site(found, store, public_url or here, team, behind_proxy)
         if arena:
-            from accord.web.worker import ModelWorker
+            from accord.web.arena.worker import ModelWorker
 
             site.worker = ModelWorker([sys.executable, "-m", "accord.cli.arena_worker"])
         links = {} if new_password is None else {"new_password": _reset_path(site, new_password)}
@@ -66,8 +66,8 @@ command.__doc__ = "\n\n".join([cleandoc(command.__doc__ or ""), *EXAMPLES])
 
 def _site(project: Project, store: "Store", urls: list[str], team: bool, behind_proxy: bool) -> "Site":
     from accord.store.private import keep_private
+    from accord.web.accounts.session_cookie import cookie_name
     from accord.web.security import Addresses
-    from accord.web.session_cookie import cookie_name
     from accord.web.site import Site
 
     if team:

@@ -17,9 +17,9 @@ from accord.store.invites import Invites
 from accord.store.material import Material
 from accord.store.people import People
 from accord.store.progress import Progress
-from accord.web.arena import Conversations
+from accord.web.accounts.throttle import Throttle
+from accord.web.arena.conversations import Conversations
 from accord.web.security import Addresses
-from accord.web.throttle import Throttle
 
 if TYPE_CHECKING:
     from accord.web.figures import Kept
@@ -52,7 +52,7 @@ class Site:
     team          people log in with accounts; else there is one person, at this machine
     addresses     under which the server answers
     cookie        the session cookie's name
-    worker        answers in the arena (`web.worker.ModelWorker`); None where there is no arena
+    worker        answers in the arena (`web.arena.worker.ModelWorker`); None where there is no arena
     local         the person at this machine; None for a team
     behind_proxy  all requests come through a proxy, which says from where in X-Forwarded-For
     throttle      slows down those who guess passwords

@@ -8,15 +8,15 @@ from fastapi.responses import RedirectResponse, Response
 
 from accord.feedback import AccordError, User
 from accord.store.pace import pace
-from accord.web import passwords
+from accord.web.accounts import passwords
+from accord.web.accounts.names import one_line
+from accord.web.accounts.remote import here
+from accord.web.accounts.team import OfTeam
 from accord.web.identity import AsAnnotator, OfSite, Refused
-from accord.web.names import one_line
 from accord.web.pages import page
-from accord.web.remote import here
 from accord.web.routes.entry import check, in_words
 from accord.web.schemas_people import Me
 from accord.web.site import Site
-from accord.web.team import OfTeam
 
 router = APIRouter()
 

@@ -10,10 +10,10 @@ from fastapi.responses import Response
 from accord.feedback import Choice, Comparison, Message, Role, User
 from accord.store.asking import Conflict
 from accord.web import schemas_arena as schemas
-from accord.web.arena import Conversation, Round
-from accord.web.arena_answers import Streamed, told
-from accord.web.arena_contenders import meeting
-from accord.web.arena_votes import nouns
+from accord.web.arena.answers import Streamed, told
+from accord.web.arena.contenders import meeting
+from accord.web.arena.conversations import Conversation, Round
+from accord.web.arena.votes import nouns
 from accord.web.identity import AsAnnotator, OfSite
 from accord.web.pages import page
 from accord.web.site import Site

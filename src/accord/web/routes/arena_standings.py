@@ -8,8 +8,8 @@ from accord.report.charts import interval_bar
 from accord.report.facts import Estimate
 from accord.report.words import visible
 from accord.web import schemas_arena as schemas
-from accord.web.arena_contenders import choose, chosen, contenders, meeting
-from accord.web.arena_standings import standings
+from accord.web.arena.contenders import choose, chosen, contenders, meeting
+from accord.web.arena.standings import standings
 from accord.web.forms import Typed, text, texts
 from accord.web.identity import AsCurator, OfSite
 from accord.web.pages import page

@@ -9,14 +9,14 @@ from fastapi.responses import RedirectResponse, Response
 
 from accord.feedback import User
 from accord.store.people import folded
-from accord.web import passwords
+from accord.web.accounts import passwords
+from accord.web.accounts.remote import remote
+from accord.web.accounts.session_cookie import let_in, let_out
+from accord.web.accounts.team import OfTeam
+from accord.web.accounts.throttle import PER_ADDRESS, PER_NAME
 from accord.web.identity import AsAnnotator, OfSite, Refused, Visitor
 from accord.web.pages import page
-from accord.web.remote import remote
-from accord.web.session_cookie import let_in, let_out
 from accord.web.site import Site
-from accord.web.team import OfTeam
-from accord.web.throttle import PER_ADDRESS, PER_NAME
 
 router = APIRouter(include_in_schema=False)
 

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from accord.feedback import Role, User
+from accord.web.accounts.names import LONGEST_NOTE, one_line
+from accord.web.accounts.remote import here
+from accord.web.accounts.team import OfTeam
 from accord.web.identity import AsCurator, Refused
-from accord.web.names import LONGEST_NOTE, one_line
-from accord.web.remote import here
 from accord.web.routes.people import may_invite, people_page, whose
 from accord.web.schemas_people import InviteMade, InviteOut, NewInvite
 from accord.web.site import Site
-from accord.web.team import OfTeam
 
 router = APIRouter()
 

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
 from accord.feedback import AccordError, Invite, Role, User
-from accord.web import passwords
+from accord.web.accounts import passwords
+from accord.web.accounts.names import name_of
+from accord.web.accounts.session_cookie import let_in
+from accord.web.accounts.team import OfTeam
 from accord.web.identity import Visitor
-from accord.web.names import name_of
 from accord.web.pages import page
 from accord.web.routes.entry import end_session
-from accord.web.session_cookie import let_in
 from accord.web.site import Site
-from accord.web.team import OfTeam
 
 router = APIRouter(include_in_schema=False)
 

@@ -7,12 +7,12 @@ from fastapi.responses import RedirectResponse, Response
 
 from accord.feedback import Role, User
 from accord.store.pace import answers
+from accord.web.accounts.remote import here
+from accord.web.accounts.team import OfTeam
 from accord.web.identity import AsAdmin, AsCurator
 from accord.web.pages import page
-from accord.web.remote import here
 from accord.web.schemas_people import Person, PersonChange
 from accord.web.site import Site
-from accord.web.team import OfTeam
 
 router = APIRouter()
 

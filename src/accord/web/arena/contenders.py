@@ -7,9 +7,9 @@ from pathlib import Path
 from accord.feedback import AccordError
 from accord.runs.files import encode, read_object, replace
 from accord.runs.state import State
-from accord.web.arena import Contender
-from accord.web.run_folder import Folder
-from accord.web.run_places import all_runs
+from accord.web.arena.conversations import Contender
+from accord.web.runs.folder import Folder
+from accord.web.runs.places import all_runs
 from accord.web.site import Site
 
 #: Beside the runs: the names that a curator chose.

@@ -10,8 +10,8 @@ from typing import Any
 
 from fastapi.responses import StreamingResponse
 
-from accord.web.arena import LONGEST, Conversation, Round
-from accord.web.worker import ModelWorker
+from accord.web.arena.conversations import LONGEST, Conversation, Round
+from accord.web.arena.worker import ModelWorker
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from accord.feedback import Comparison, Message, Noun, Prompt, Response, Sides, text_of
 from accord.quality.naming import names_itself
-from accord.web.arena import Conversation, Round
+from accord.web.arena.conversations import Conversation, Round
 from accord.web.schemas_arena import ArenaVote
 
 

@@ -1,0 +1,1 @@
+"""Accounts: names, passwords, the cookie of a session, and what holds up those who guess."""
