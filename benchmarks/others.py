@@ -58,7 +58,7 @@ def million() -> dict[str, Any]:
 def demo() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         accord("demo", cwd=folder)
-        said = json.loads((Path(folder) / "runs" / "demo" / "summary.json").read_text())
+        said = json.loads((Path(folder) / "demo" / "runs" / "demo" / "summary.json").read_text())
     low, high = said["win_rate_ci"]
     return {
         "what": "demo: win rate over the base on held-out prompts",

@@ -12,6 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from accord.cli.main import app
+from accord.runs import Run
+from accord.runs.process import is_alive
 
 ROWS = [
     {"prompt": f"Question {i}?", "chosen": f"Yes, {i * 7 % 11}.", "rejected": "No no no." + "!" * (i % 5)}
@@ -65,6 +67,7 @@ def test_a_run_leaves_a_model_and_its_records(accord, method):
     logged = lines(out / "metrics.jsonl")
     assert [record["step"] for record in logged] == list(range(5, summary["steps"] + 1, 5))
     assert logged[-1]["loss"] < logged[0]["loss"]
+    assert Run.open(out).progress()["max_steps"] == summary["steps"]
     assert "out/report.html" in done.output
 
 
@@ -75,6 +78,7 @@ def test_lora_leaves_an_adapter_alone(accord):
     assert not Path("out/model.safetensors").exists()
     again = accord("dpo", *accord.common, "--output_dir", "out2", "--use_peft", "--model_name_or_path", "out")
     assert said(again) == "out: is an adapter already; leave out use_peft to go on training it"
+    assert Run.open("out2").summary() == {"error": said(again)}
 
 
 def test_votes_of_a_project_are_trained_on(accord, tiny_model_dir):
@@ -164,6 +168,7 @@ def test_killed_and_resumed_ends_bit_for_bit_the_same(accord, more):
     begun.send_signal(signal.SIGKILL)
     begun.wait()
     assert not Path("killed/summary.json").exists()
+    assert is_alive(Run.open("killed").progress()) is False
     changed = accord("dpo", "--output_dir", "killed", "--resume", "--beta", 0.5)
     assert "--resume: beta is 0.5 here and was 0.1" in said(changed)
     resumed = accord("dpo", "--output_dir", "killed", "--resume")  # all else is as it began

@@ -125,19 +125,26 @@ def test_peoples_votes_are_not_thrown_away(tmp_path, monkeypatch):
     with open_store(read(tmp_path / "demo")) as store:
         store.add([prompt, a, b, ann, vote])
     with pytest.raises(AccordError, match="not the demo's; choose another folder with --dir"):
-        _clear(Path("demo"), Path("runs/demo"))
+        _clear(Path("demo"), Path("demo/runs/demo"))
     assert (tmp_path / "demo/accord.db").exists()
 
 
 def test_other_folders_are_not_thrown_away(tmp_path):
+    (tmp_path / "demo").mkdir()
+    with pytest.raises(AccordError, match="is there already and not the demo's"):
+        _clear(tmp_path / "demo", tmp_path / "demo/runs/demo")
+
+
+@pytest.mark.parametrize(("name", "dataset"), [("demo", "mine.jsonl"), ("mine", "demo")])
+def test_other_runs_are_not_thrown_away(tmp_path, monkeypatch, name, dataset):
     from accord.runs import Run
 
-    (tmp_path / "demo").mkdir()
-    with pytest.raises(AccordError, match="not the demo's"):
-        _clear(tmp_path / "demo", tmp_path / "runs/demo")
-    Run.create(tmp_path / "runs/demo", config={}, command="accord dpo", given={"dataset_name": ["mine.jsonl"]})
-    with pytest.raises(AccordError, match="is a run that is not the demo's"):
-        _clear(tmp_path / "elsewhere", tmp_path / "runs/demo")
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(app, ["init", "demo"])
+    run = Run.create(Path("demo/runs") / name, config={}, command="accord dpo", given={"dataset_name": [dataset]})
+    with pytest.raises(AccordError, match=f"{name}: is a run that is not the demo's"):
+        _clear(Path("demo"), Path("demo/runs/demo"))
+    assert run.path.exists()
 
 
 @pytest.fixture
@@ -154,15 +161,19 @@ def test_whole_loop_and_again(in_a_fresh_folder):
     first = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert first.exit_code == 0, first.stderr
     figures = json.loads(first.stdout)
-    summary = json.loads((in_a_fresh_folder / "runs/demo/summary.json").read_text())
-    assert figures == {**{name: summary[name] for name in HEADLINES}, "run": "runs/demo", "report": figures["report"]}
+    summary = json.loads((in_a_fresh_folder / "demo/runs/demo/summary.json").read_text())
+    assert figures == {
+        **{name: summary[name] for name in HEADLINES},
+        "run": "demo/runs/demo",
+        "report": figures["report"],
+    }
     assert summary["n_votes"] == VOTES_A_PAIR * summary["n_pairs"]
     assert Path(figures["report"]).read_text().startswith("<!")
     assert "simulated" in first.stderr
     commands = [
         line.split("$ accord ")[1] for line in first.stderr.splitlines() if "$ accord dpo --dataset_name demo" in line
     ]
-    assert commands == [line for line in commands if "--output_dir runs/demo" in line] != []
+    assert commands == [line for line in commands if "--output_dir demo/runs/demo" in line] != []
     again = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert json.loads(again.stdout)["n_votes"] == figures["n_votes"]
 

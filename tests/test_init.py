@@ -109,6 +109,17 @@ def test_without_a_project_the_way_to_make_one_is_named(root):
         find_project(Path("elsewhere"))
 
 
+def test_a_project_one_folder_below_is_named(root):
+    (root / "demo").mkdir()
+    (root / "demo" / "accord.yaml").write_text("name: demo\n")
+    with pytest.raises(
+        AccordError, match=r"no accord\.yaml here or above, but there is one in demo: say --project demo"
+    ):
+        find_project()
+    with pytest.raises(AccordError, match=re.escape(f"say --project {root / 'demo'}, or go there")):
+        find_project(root)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

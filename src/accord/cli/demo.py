@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 
 from accord.cli.demo_story import Story, clock, typical
-from accord.feedback import AccordError, AnnotatorKind, Message, Noun, Response, from_json, text_of, to_json
+from accord.feedback import AccordError, AnnotatorKind, Message, Noun, Response, Vote, from_json, text_of, to_json
 
 CHAPTERS = 6
-#: Where it all goes, below --dir: the project with its votes, and the run with the trained model.
-PROJECT, RUN, HELD_OUT = Path("demo"), Path("runs/demo"), "held-out.jsonl"
+#: Where it all goes, below --dir: the project with its votes, and in it the run with the trained model.
+PROJECT, RUN, HELD_OUT = Path("demo"), Path("demo/runs/demo"), "held-out.jsonl"
 #: How SmolLM2 answers, before and after: a little cooler than it was trained, as in a chat.
 DECODING: dict[str, Any] = {"max_new_tokens": 128, "temperature": 0.7}
 ANSWERS, PAIRS = 4, 2  # answers to each prompt of the training, and pairs of them that the panel sees
@@ -44,9 +44,9 @@ def command(
         int, typer.Option(help="Use the first so many prompts: quicker, and less certain.", min=9)
     ] = 132,
     seed: Annotated[int, typer.Option(help="Of sampling, voting and training.")] = 0,
-    directory: Annotated[
-        Path, typer.Option("--dir", help="Makes demo/ and runs/demo/ in this folder.", show_default="here")
-    ] = Path("."),
+    directory: Annotated[Path, typer.Option("--dir", help="Makes demo/ in this folder.", show_default="here")] = Path(
+        "."
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
     """The whole loop on a small real model: answers, votes, training, measuring, report. A few minutes on two cores.
@@ -78,18 +78,21 @@ def play(story: Story, project: Path, folder: Path, limit: int, seed: int) -> di
 def _clear(project: Path, folder: Path) -> None:
     """Forget the last demo. Raises AccordError where that would throw away somebody's work."""
     from accord.cli.project import open_store, read
-    from accord.runs import Run
+    from accord.runs import Run, list_runs
 
-    if (project / "accord.yaml").is_file():
-        with open_store(read(project)) as store:
-            if any(annotator.kind is not AnnotatorKind.SIMULATED for annotator in store.annotators()):
-                raise AccordError(f"{project}: holds votes that are not the demo's; choose another folder with --dir")
-        shutil.rmtree(project)
-    elif project.exists():
+    if not project.exists():
+        return
+    if not (project / "accord.yaml").is_file():
         raise AccordError(f"{project}: is there already and not the demo's; choose another folder with --dir")
-    given = Run.open(folder).info.get("given", {}) if (folder / "run.json").is_file() else {}
-    if given and given.get("dataset_name") != [str(project)]:
-        raise AccordError(f"{folder}: is a run that is not the demo's; choose another folder with --dir")
+    with open_store(read(project)) as store:
+        voters = {vote.annotator_id for vote in chain[Vote](store.comparisons(), store.ratings())}
+        if any(one.kind is not AnnotatorKind.SIMULATED and one.id in voters for one in store.annotators()):
+            raise AccordError(f"{project}: holds votes that are not the demo's; choose another folder with --dir")
+    for run in list_runs(folder.parent):
+        given = Run.open(run).info.get("given", {})
+        if run.name != folder.name or (given and given.get("dataset_name") != [str(project)]):
+            raise AccordError(f"{run}: is a run that is not the demo's; choose another folder with --dir")
+    shutil.rmtree(project)
 
 
 def _collect(story: Story, project: Path, limit: int, seed: int) -> int:
@@ -241,6 +244,7 @@ def _end(story: Story, figures: Mapping[str, Any], shown: Mapping[str, Any], pro
     story.say("\n[bold]What to do next[/]")
     story.next_steps(
         {
+            f"accord serve --project {project}": "in a browser: vote, watch runs, chat with two models at once",
             f"accord chat {folder} --compare": "talk to the model, before and after",
             f"accord export --project {project} pairs.jsonl": "the votes as TRL's DPOTrainer reads them",
             "accord init my-project": "then `accord import` your own votes there",

@@ -37,13 +37,15 @@ SHOWN = {
 
 
 class Keeper(TrainerCallback):
-    """Writes every log step to the run folder. A resumed run first forgets what it will measure again."""
+    """Writes every log step to the run folder, and how far training is to go. A resumed run first forgets what it will
+    measure again."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self.run.rewind(state.global_step)
+        self.run.begin(state.global_step, state.max_steps)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs: Any):
         if logs and "train_runtime" not in logs:  # those are the summary's

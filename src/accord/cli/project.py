@@ -44,6 +44,10 @@ def find_project(start: Path | None = None) -> Project:
         if (root / FILE).is_file():
             return read(root)
     where, there = ("here", ".") if start is None else (f"in {start}", str(start))
+    below = min((file.parent.name for file in folder.glob(f"*/{FILE}")), default=None)
+    if below is not None:
+        near = Path(below) if start is None else start / below
+        raise AccordError(f"no {FILE} {where} or above, but there is one in {near}: say --project {near}, or go there")
     raise AccordError(f"no {FILE} {where} or above; run `accord init {there}`")
 
 

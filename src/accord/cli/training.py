@@ -5,8 +5,8 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,24 +105,37 @@ def train(method: Method, argv: Sequence[str]) -> None:
     run = Run.open(folder)
     if method.environment:
         given["on_rollout"] = run.log_rollout
-    trainer = assemble(method, options, load(method, options), snapshot, shown, given)
-    trainer.add_callback(shown)
-    if state.is_main_process:
-        trainer.add_callback(Keeper(run))
+    with recorded(run) if state.is_main_process else nullcontext():
+        trainer = assemble(method, options, load(method, options), snapshot, shown, given)
+        trainer.add_callback(shown)
+        if state.is_main_process:
+            trainer.add_callback(Keeper(run))
 
-    began = time.perf_counter()
-    try:
-        result = trainer.train(resume_from_checkpoint=checkpoint)
-    except (FloatingPointError, NothingLearntError) as error:
-        raise AccordError(str(error)) from error
-    finally:
-        shown.stop()
-    trainer.save_model(str(folder))
-    figures = summary(trainer, snapshot, result.metrics, time.perf_counter() - began)
-    if trainer.eval_dataset is not None and not evaluated(trainer):
-        figures |= trainer.evaluate()
+        began = time.perf_counter()
+        try:
+            result = trainer.train(resume_from_checkpoint=checkpoint)
+        except (FloatingPointError, NothingLearntError) as error:
+            raise AccordError(str(error)) from error
+        finally:
+            shown.stop()
+        trainer.save_model(str(folder))
+        figures = summary(trainer, snapshot, result.metrics, time.perf_counter() - began)
+        if trainer.eval_dataset is not None and not evaluated(trainer):
+            figures |= trainer.evaluate()
     on_main(state, lambda: finish(method, run, figures, options, console))
     return None
+
+
+@contextmanager
+def recorded(run: Run) -> Iterator[None]:
+    """Says in the run folder who trains, and why where that fails: who watches the run does not see the terminal."""
+    run.begin()
+    try:
+        yield
+    except Exception as error:
+        with suppress(OSError):  # such as a full disk: then the error itself is what counts
+            run.update_summary({"error": str(error) or type(error).__name__})
+        raise
 
 
 def explain(method: Method, argv: Sequence[str], everything: bool) -> None:

@@ -5,7 +5,7 @@ seen and argued with; they decide what is said, never what is measured.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from accord.report import held_out, reward_model
 from accord.report.curves import course
@@ -15,6 +15,8 @@ from accord.report.parts import Remark
 from accord.report.thresholds import KL_FAR, LENGTH_DRIFT
 from accord.report.words import count, duration, percent, short
 
+Rule = Callable[[Facts], Remark | None]
+
 KL_NEAR = 0.1  # nats an answer
 OVERFIT = 0.02  # rise of the held-out loss over its best, relative
 STILL = 0.01  # fall of the loss that counts as none
@@ -22,9 +24,9 @@ OVERCONFIDENT = 0.1  # calibration error
 WIDE = 0.3  # interval of a share
 
 
-def explain(facts: Facts) -> list[Remark]:
-    """What there is to say, warnings first."""
-    said = [remark for rule in RULES if (remark := rule(facts))]
+def explain(facts: Facts, rules: Sequence[Rule] = ()) -> list[Remark]:
+    """What there is to say by `rules`, or by all of them, warnings first."""
+    said = [remark for rule in rules or RULES if (remark := rule(facts))]
     return sorted(said, key=lambda remark: ("warning", "good", "note").index(remark.tone))
 
 
@@ -292,7 +294,7 @@ def not_evaluated(facts: Facts) -> Remark | None:
     )
 
 
-RULES: tuple[Callable[[Facts], Remark | None], ...] = (
+RULES: tuple[Rule, ...] = (
     unfinished,
     not_finite,
     outcome,

@@ -1,12 +1,12 @@
 """What a run folder knows, in the form that charts, explanations and the page ask for it."""
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from accord.runs import Run
+from accord.runs.files import number
 
 METHODS = {
     "sft": "with supervised fine-tuning",
@@ -58,6 +58,7 @@ class Facts:
     metrics: list[dict[str, Any]]
     samples: list[dict[str, Any]]
     rollouts: list[dict[str, Any]]  # completions that were kept: step, prompt, completion, reward, finished
+    _series: dict[str, list[Point]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def method(self) -> str:
@@ -115,7 +116,9 @@ class Facts:
 
     def series(self, name: str) -> list[Point]:
         """A metric over the steps, without what was not finite."""
-        return points(self.metrics, name)
+        if name not in self._series:
+            self._series[name] = points(self.metrics, name)
+        return self._series[name]
 
     @property
     def broken(self) -> list[int]:
@@ -141,13 +144,6 @@ def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def number(value: object) -> float | None:
-    """`value` where it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
 def estimate(figures: dict[str, Any], name: str) -> Estimate | None:
     """A number with the interval beside it, NAME_ci."""
     value = number(figures.get(name))
@@ -160,5 +156,5 @@ def estimate(figures: dict[str, Any], name: str) -> Estimate | None:
 
 def points(records: Iterable[dict[str, Any]], name: str) -> list[Point]:
     """`name` over `step`, where both are numbers."""
-    pairs = ((number(record.get("step")), number(record.get(name))) for record in records)
+    pairs = ((number(record.get("step")), number(record[name])) for record in records if name in record)
     return [Point(step, value) for step, value in pairs if step is not None and value is not None]

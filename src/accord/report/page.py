@@ -1,5 +1,6 @@
 """From a run folder to report.html: one file, no script, nothing fetched."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,27 +45,12 @@ def write_report(run_path: Path | str) -> Path:
 
 def render(facts: Facts) -> str:
     """The page as text."""
-    samples = [_sample(record) for record in facts.compared[:SAMPLES_MOST]]
-    return PAGES.get_template("page.html").render(
-        facts=facts,
-        lead=lead(facts),
-        facts_line=facts_line(facts),
-        cards=cards(facts),
-        remarks=explain(facts),
-        thresholds=THRESHOLDS,
-        galleries=galleries(facts),
-        training_cards=online.cards(facts) if facts.is_online and facts.evaluated else [],
-        figures=online.figures(facts) if facts.is_online else figures(facts),
-        more_figures=online.more_figures(facts) if facts.is_online else [],
-        tables=tables(facts),
-        pictures=pictures(facts),
-        samples=samples,
-        samples_open=SAMPLES_OPEN,
-        samples_all=len(facts.compared),
-        judge=facts.summary.get("judge"),
-        options=sorted((key, _told(value)) for key, value in facts.config.items()),
-        origins=origins(facts),
-    )
+    return PAGES.get_template("page.html").render(shown=shown(facts))
+
+
+def shown(facts: Facts) -> dict[str, Any]:
+    """What the sections of the page are filled in with."""
+    return {"facts": facts, **CONSTANT, **{name: make(facts) for name, make in PARTS.items()}}
 
 
 def lead(facts: Facts) -> str:
@@ -152,6 +138,11 @@ def _share(facts: Facts, name: str, label: str, note: str) -> Card | None:
     return Card(label, percent(estimate.value), bounds(estimate, percent), note, interval_bar(estimate, told))
 
 
+def samples(facts: Facts) -> list[Sample]:
+    """The first answers before and after."""
+    return [_sample(record) for record in facts.compared[:SAMPLES_MOST]]
+
+
 def _sample(record: dict[str, Any]) -> Sample:
     before, after = (turns(record[side])[-1][1] for side in ("before", "after"))
     *earlier, (_, prompt) = turns(record.get("prompt", ""))
@@ -166,8 +157,14 @@ def _sample(record: dict[str, Any]) -> Sample:
     )
 
 
-def _told(value: Any) -> str:
-    return "–" if value is None else str(value)
+def options(facts: Facts) -> list[tuple[str, str]]:
+    """Every setting as it was resolved."""
+    return sorted((key, setting(value)) for key, value in facts.config.items())
+
+
+def setting(value: Any) -> str:
+    """A setting's value as text."""
+    return "–" if value is None else cut(str(value))
 
 
 def origins(facts: Facts) -> list[tuple[str, str]]:
@@ -184,3 +181,24 @@ def origins(facts: Facts) -> list[tuple[str, str]]:
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
     return [(name, str(value)) for name, value in told if value not in (None, "")]
+
+
+#: The parts of the page -> what makes them from the facts.
+PARTS: dict[str, Callable[[Facts], Any]] = {
+    "lead": lead,
+    "facts_line": facts_line,
+    "cards": cards,
+    "remarks": explain,
+    "galleries": galleries,
+    "training_cards": lambda facts: online.cards(facts) if facts.is_online and facts.evaluated else [],
+    "figures": lambda facts: online.figures(facts) if facts.is_online else figures(facts),
+    "more_figures": lambda facts: online.more_figures(facts) if facts.is_online else [],
+    "tables": tables,
+    "pictures": pictures,
+    "samples": samples,
+    "samples_all": lambda facts: len(facts.compared),
+    "judge": lambda facts: facts.summary.get("judge"),
+    "options": options,
+    "origins": origins,
+}
+CONSTANT = {"thresholds": THRESHOLDS, "samples_open": SAMPLES_OPEN}

@@ -1,15 +1,19 @@
 """One run: what was asked, what was measured, what the model says."""
 
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from accord.runs import files
+from accord.runs.process import this_process
 from accord.runs.versions import versions
 
 #: Files of records that have a `step`: a resumed run forgets the later ones.
 DATED = ("metrics.jsonl", "samples.jsonl", "rollouts.jsonl")
+#: What summary.json says of how a training ended: no longer true when it goes on.
+ENDED = ("seconds", "finished", "stopped", "error")
 
 
 class Run:
@@ -20,6 +24,7 @@ class Run:
     samples.jsonl  what the model says: `prompt`, `before`, `after`, or whatever a recorder adds
     rollouts.jsonl a few of the samples that a method learnt from: `step`, `prompt`, `completion`, `reward`, `finished`
     summary.json   the figures that a person or a script asks for
+    progress.json  which process trains, since when, from which step to which: `Run.begin`
     data/          the snapshot that it was trained on
     """
 
@@ -59,7 +64,7 @@ class Run:
         if (path / "run.json").exists() and not overwrite:
             raise ValueError(f"{path}: there is a run already; resume it, or choose another output_dir")
         path.mkdir(parents=True, exist_ok=True)
-        for name in (*DATED, "summary.json", "report.html"):
+        for name in (*DATED, "summary.json", "progress.json", "report.html"):
             (path / name).unlink(missing_ok=True)
         info = {
             "name": path.resolve().name,
@@ -100,6 +105,17 @@ class Run:
     def config(self) -> dict[str, Any]:
         """The resolved options."""
         return self.info.get("config", {})
+
+    def begin(self, step: int | None = None, max_steps: int | None = None) -> None:
+        """Say that this process trains here from now on; once it takes steps, after which one and to which."""
+        if step is not None and set(ENDED) & self.summary().keys():
+            self.update_summary({}, forget=ENDED)
+        progress = {**this_process(), "began": time.time(), "step": step, "max_steps": max_steps}
+        files.replace(self.path / "progress.json", files.encode(progress, indent=2) + b"\n")
+
+    def progress(self) -> dict[str, Any]:
+        """What `begin` said last, {} where nobody did."""
+        return files.read_object(self.path / "progress.json")
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Record what was measured at optimizer step `step`. NaN is written as null."""
