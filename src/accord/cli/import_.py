@@ -1,6 +1,7 @@
 """`accord import`: files into the project, all of them or, if one is bad, none."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,14 +12,14 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from accord.cli.project import find_project, open_store
 from accord.exchange import FORMATS, read
 from accord.exchange.containers import size
 from accord.feedback import Annotator, Comparison, Noun, Prompt, Rating, Response
-from accord.store import Store
+from accord.store import Store, add_beside, finish_imports
 
 NAMES = {
     Prompt: "prompts",
@@ -48,12 +49,14 @@ def command(
     """Read preferences, ratings or votes from files into the project.
 
     Files that belong together (llmfao's votes and texts) are named together. The same file again adds nothing. If
-    anything is wrong, one line says where, and nothing is written.
+    anything is wrong, one line says where, and nothing is written. People can vote meanwhile.
     """
     seen: Counter[str] = Counter()
-    with _target(project, dry_run) as store, _progress(files, hidden=as_json) as progress:
-        nouns = read(files, format, split=split or "", progress=progress)
-        added = store.add(_counted(nouns, seen))
+    with _target(project, dry_run) as store, _bars(hidden=as_json) as bar:
+        if interrupted := finish_imports(store, bar("Finishing an earlier import")):
+            print(f"An import that was interrupted is finished: {interrupted.total():,} added.", file=sys.stderr)
+        nouns = _counted(read(files, format, split=split or "", progress=_bytes(bar("Reading"), files)), seen)
+        added = store.add(nouns) if dry_run else add_beside(store, nouns, poured=bar("Writing"))
         totals = store.counts()
     result = {
         "added": {name: added[name] for name in totals},
@@ -88,13 +91,30 @@ def _target(project: Path | None, dry_run: bool) -> Iterator[Store]:
 
 
 @contextmanager
-def _progress(files: list[Path], *, hidden: bool) -> Iterator[Callable[[int], object]]:
-    """A bar of bytes on stderr; hears how many more were read."""
+def _bars(*, hidden: bool) -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """Bars on stderr, each made by its title and shown when it first hears how much is done, and of how much."""
     console = Console(stderr=True)
-    columns = (TextColumn("Reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
-        task = bar.add_task("", total=sum(size(file) for file in files if file.exists()))
-        yield lambda count: bar.advance(task, count)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bars:
+
+        def bar(title: str) -> Callable[[int, int], None]:
+            task = bars.add_task(title, visible=False)
+            return lambda done, total: bars.update(task, completed=done, total=total, visible=True)
+
+        yield bar
+
+
+def _bytes(bar: Callable[[int, int], None], files: list[Path]) -> Callable[[int], None]:
+    """Hears how many more were read of `files`."""
+    total = sum(size(file) for file in files if file.exists())
+    done = 0
+
+    def read_more(count: int) -> None:
+        nonlocal done
+        done += count
+        bar(done, total)
+
+    return read_more
 
 
 def _counted(nouns: Iterable[Noun], seen: Counter[str]) -> Iterator[Noun]:
