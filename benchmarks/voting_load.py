@@ -14,18 +14,14 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 from import_million import write
 from tables import keep, write_docs
-from voters import cpu_seconds, project, serving, voting
+from voters import cpu_seconds, place, project, serving, voting
 
 from accord.store import Store
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -101,14 +97,7 @@ def main() -> None:
     parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--keep", action=argparse.BooleanOptionalAction, default=True, help="write it to others.json")
     asked = parser.parse_args()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        database = "accord.db"
-        if asked.postgres:
-            sys.path.insert(0, str(ROOT / "tests"))
-            import postgres
-
-            database = stack.enter_context(postgres.serving())
+    with place(asked.postgres) as (folder, database):
         found = run(folder, database, asked.people, asked.rows, asked.rate, asked.seconds)
     kind = "PostgreSQL" if asked.postgres else "SQLite"
     print(json.dumps({"database": kind, **found}, indent=1))

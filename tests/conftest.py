@@ -138,3 +138,12 @@ def sqlite_store_url(sqlite_store, tmp_path):
 def database_url(request):
     """The URL of a migrated store without rows, for this test alone: a test runs on every database."""
     return request.getfixturevalue({"sqlite": "sqlite_store_url", "postgresql": "postgres_store_url"}[request.param])
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium; what asks for it is skipped where there is none."""
+    from web_kit import browsing
+
+    with browsing() as browser:
+        yield browser

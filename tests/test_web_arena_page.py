@@ -10,7 +10,7 @@ from accord.store import Store
 from accord.web.arena.conversations import Conversations
 from accord.web.arena.worker import Event
 from arena_kit import DONE, FIRST, Scripted, both, make_run
-from web_kit import chromium, make_site, serious, served, tab, user  # noqa: F401  (a fixture)
+from web_kit import make_site, serious, served, tab, user
 
 EVIL = "<img src=x onerror=alert(1)><script>document.title='broken'</script> \u202egnp.exe"
 #: Keeps all that the line on how it goes says, in `told`.
@@ -60,7 +60,7 @@ def ann(site):
 
 
 @pytest.fixture
-def opened(chromium, site):  # noqa: F811
+def opened(chromium, site):
     """opened(who, **options): a tab of a browser in which they are logged in."""
     with served(site) as address:
         yield lambda who, **options: tab(chromium, address, site, who, **({"reduced_motion": "reduce"} | options))

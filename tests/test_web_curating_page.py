@@ -8,7 +8,7 @@ from accord.exchange import read
 from accord.feedback import Comparison, Message, Prompt, Response, Said
 from accord.store import Store
 from accord.web.drawing import questions
-from web_kit import chromium, make_site, serious, served, tab, user, world  # noqa: F401  (a fixture)
+from web_kit import make_site, press, serious, served, tab, to, user, world, write
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'>"
@@ -26,29 +26,7 @@ def site(tmp_path):
         yield make_site(store, runs=tmp_path)
 
 
-def to(page, selector):
-    """Presses Tab until what fits `selector` has the focus."""
-    for _ in range(80):
-        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError(f"Tab never leads to {selector}")
-
-
-def write(page, selector, text):
-    to(page, selector)
-    page.keyboard.press("Control+A")
-    page.keyboard.type(text)
-
-
-def press(page, selector):
-    """By keyboard, and waits for the page that it leads to."""
-    to(page, selector)
-    with page.expect_navigation():
-        page.keyboard.press("Enter")
-
-
-def test_a_campaign_from_its_making_to_its_file_by_keyboard(chromium, site, tmp_path):  # noqa: F811
+def test_a_campaign_from_its_making_to_its_file_by_keyboard(chromium, site, tmp_path):
     with served(site) as address, tab(chromium, address, site, site.local) as page:
         page.goto("/campaigns")
         press(page, "a[href='/campaigns/new']")
@@ -136,7 +114,7 @@ def hostile(site, made):
     ]
 
 
-def test_hostile_texts_do_nothing_and_every_page_is_sound(chromium, site):  # noqa: F811
+def test_hostile_texts_do_nothing_and_every_page_is_sound(chromium, site):
     with served(site) as address:
         with tab(chromium, address, site, site.local) as page:
             said = []
@@ -177,7 +155,7 @@ def test_hostile_texts_do_nothing_and_every_page_is_sound(chromium, site):  # no
                     assert not options.get("is_mobile") or page.evaluate(TARGETS) == [], path
 
 
-def test_files_are_chosen_checked_and_imported(chromium, site, tmp_path):  # noqa: F811
+def test_files_are_chosen_checked_and_imported(chromium, site, tmp_path):
     file = tmp_path / "bad.jsonl"
     file.write_text('{"prompt": "Why?", "chosen": 5, "rejected": "No."}\n')
     with served(site) as address, tab(chromium, address, site, site.local) as page:
@@ -202,7 +180,7 @@ def test_files_are_chosen_checked_and_imported(chromium, site, tmp_path):  # noq
         assert "It is 4." in page.locator(".list").inner_text()
 
 
-def test_the_first_page_of_an_empty_project(chromium, tmp_path):  # noqa: F811
+def test_the_first_page_of_an_empty_project(chromium, tmp_path):
     with Store.open(tmp_path / "empty.db") as store:
         site = make_site(store, runs=tmp_path)
         with served(site) as address:

@@ -6,7 +6,7 @@ import pytest
 from accord.feedback import Role
 from accord.store import Store
 from accord.web.accounts import passwords
-from web_kit import chromium, make_site, serious, served, tab  # noqa: F401  (a fixture)
+from web_kit import make_site, press, serious, served, tab, to, write
 
 ANNS, BENS = "four plain words here", "another four plain words"
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -24,34 +24,12 @@ def site(tmp_path, monkeypatch):
         yield make_site(store, team=True)
 
 
-def to(page, selector):
-    """Presses Tab until what fits `selector` has the focus."""
-    for _ in range(60):
-        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError(f"Tab never leads to {selector}")
-
-
-def write(page, selector, text):
-    to(page, selector)
-    page.keyboard.press("Control+A")
-    page.keyboard.type(text)
-
-
-def press(page, selector):
-    """By keyboard, and waits for the page that it leads to."""
-    to(page, selector)
-    with page.expect_navigation():
-        page.keyboard.press("Enter")
-
-
 def sound(page):
     assert serious(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_team_s_way_in_by_keyboard(chromium, site):  # noqa: F811
+def test_a_team_s_way_in_by_keyboard(chromium, site):
     with (
         served(site) as address,
         tab(chromium, address, site, None) as ann,
@@ -133,7 +111,7 @@ def test_a_team_s_way_in_by_keyboard(chromium, site):  # noqa: F811
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone(chromium, site, scheme):  # noqa: F811
+def test_on_a_phone(chromium, site, scheme):
     ann = site.people.create("Ann", Role.ADMIN, passwords.chosen(ANNS, "Ann"))
     site.people.create("Someone with a name of forty characters", Role.ANNOTATOR, None)
     site.invites.create(Role.ANNOTATOR, "Ann", note="x" * 200)
@@ -154,7 +132,7 @@ def test_on_a_phone(chromium, site, scheme):  # noqa: F811
                 assert [said for height, said in page.evaluate(TARGETS) if height < 44] == []
 
 
-def test_without_scripts_everything_works(chromium, site):  # noqa: F811
+def test_without_scripts_everything_works(chromium, site):
     with served(site) as address, tab(chromium, address, site, None, java_script_enabled=False) as page:
         page.goto(f"/setup?token={site.entrance.secret}")
         page.fill("#name", "Ann")

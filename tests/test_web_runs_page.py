@@ -8,7 +8,7 @@ import pytest
 from accord.runs import Run
 from accord.store import Store
 from test_report import dpo_run
-from web_kit import chromium, make_site, serious, served, tab  # noqa: F401
+from web_kit import make_site, serious, served, tab
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
@@ -27,7 +27,7 @@ def address(site):
 
 
 @pytest.fixture
-def open_tab(chromium, address, site):  # noqa: F811
+def open_tab(chromium, address, site):
     """Opens a page for the person at this machine."""
     opened = []
 

@@ -9,7 +9,7 @@ import pytest
 from accord.feedback import Choice, Form, Message, Prompt, Question, Response
 from accord.feedback.campaigns import Control
 from accord.store import Store
-from web_kit import campaign, chromium, make_site, serious, served, tab, user, world  # noqa: F401  (a fixture)
+from web_kit import campaign, make_site, serious, served, tab, user, world
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 WIDE = {"viewport": {"width": 1280, "height": 900}}
@@ -23,7 +23,7 @@ def site(sqlite_store_url):
 
 
 @contextmanager
-def voting(chromium, site, asked, who=None, **options):  # noqa: F811
+def voting(chromium, site, asked, who=None, **options):
     """The page of a campaign, past the guideline."""
     with served(site) as address, tab(chromium, address, site, who or site.local, **{**WIDE, **options}) as page:
         start(page, asked)
@@ -70,7 +70,7 @@ def words(site) -> dict[str, str]:
     return {response.id: response.content[0].content for response in site.store.responses()}
 
 
-def test_pairs_by_keyboard_alone(chromium, site):  # noqa: F811
+def test_pairs_by_keyboard_alone(chromium, site):
     asked = campaign(site)
     with served(site) as address, tab(chromium, address, site, site.local, **WIDE) as page:
         page.goto(f"/vote/{asked.id}")
@@ -86,7 +86,7 @@ def test_pairs_by_keyboard_alone(chromium, site):  # noqa: F811
     assert all(vote.guideline == f"{asked.id}/1" and 0 <= vote.seconds < 60 for vote in kept)
 
 
-def test_strength_by_keyboard(chromium, site):  # noqa: F811
+def test_strength_by_keyboard(chromium, site):
     with voting(chromium, site, campaign(site, strength=True)) as page:
         press(page, "1", "3", "4", "6", "7", "ArrowLeft", "b")
         all_saved(page)
@@ -101,7 +101,7 @@ def test_strength_by_keyboard(chromium, site):  # noqa: F811
     ]
 
 
-def test_a_thumb_by_key_and_by_button(chromium, site):  # noqa: F811
+def test_a_thumb_by_key_and_by_button(chromium, site):
     with voting(chromium, site, campaign(site, Form.THUMB)) as page:
         press(page, "2")
         on_screen(page, 2)
@@ -111,7 +111,7 @@ def test_a_thumb_by_key_and_by_button(chromium, site):  # noqa: F811
     assert [rating.desirable for rating in site.store.ratings()] == [False, True]
 
 
-def test_a_ranking_by_keyboard(chromium, site):  # noqa: F811
+def test_a_ranking_by_keyboard(chromium, site):
     with voting(chromium, site, campaign(site, Form.RANKING)) as page:
         assert page.locator("#save").is_disabled()
         press(page, "Enter", "2", "1", "4", "2")  # A: 2, B: 1, C: 4, D: 2
@@ -127,7 +127,7 @@ def test_a_ranking_by_keyboard(chromium, site):  # noqa: F811
     assert ranking(site) == [{b, d}, {a}, {c}]
 
 
-def test_a_ranking_by_touch(chromium, site):  # noqa: F811
+def test_a_ranking_by_touch(chromium, site):
     asked = campaign(site, Form.RANKING)
     with voting(chromium, site, asked, **PHONE) as page:
         for answer, place in ((0, 1), (1, 2), (2, 3), (3, 4)):
@@ -169,7 +169,7 @@ def drag(page, name, onto, side):
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
-def test_undo_takes_back_what_is_sent_what_is_not_and_a_skip(chromium, site):  # noqa: F811
+def test_undo_takes_back_what_is_sent_what_is_not_and_a_skip(chromium, site):
     with voting(chromium, site, campaign(site)) as page:
         first = shown(page)
         press(page, "1")
@@ -202,7 +202,7 @@ def test_undo_takes_back_what_is_sent_what_is_not_and_a_skip(chromium, site):  #
     assert site.progress.mine(site.campaigns.all()[0].id, site.local.annotator_id) == 8
 
 
-def test_one_of_the_last_decisions_is_changed(chromium, site):  # noqa: F811
+def test_one_of_the_last_decisions_is_changed(chromium, site):
     with voting(chromium, site, campaign(site)) as page:
         first = shown(page)
         press(page, "1", "2", "s")
@@ -233,7 +233,7 @@ def test_one_of_the_last_decisions_is_changed(chromium, site):  # noqa: F811
     assert len(list(site.store.comparisons(history=True))) == 3
 
 
-def test_skip_flag_and_comment_by_keyboard(chromium, site):  # noqa: F811
+def test_skip_flag_and_comment_by_keyboard(chromium, site):
     asked = campaign(site, tags=("Wrong facts", "Rude"), skip_reasons=("Too long", "Not my subject"))
     with voting(chromium, site, asked) as page:
         first = shown(page)
@@ -264,7 +264,7 @@ def test_skip_flag_and_comment_by_keyboard(chromium, site):  # noqa: F811
     assert skipped.assignment.reason == "Not my subject"
 
 
-def test_keys_are_chosen_kept_and_reset(chromium, site):  # noqa: F811
+def test_keys_are_chosen_kept_and_reset(chromium, site):
     with voting(chromium, site, campaign(site)) as page:
         press(page, "?")
         page.locator("#help [data-action=left]").press("Enter")
@@ -288,7 +288,7 @@ def test_keys_are_chosen_kept_and_reset(chromium, site):  # noqa: F811
     assert [vote.choice for vote in site.store.comparisons()] == [Choice.LEFT, Choice.LEFT]
 
 
-def test_nothing_is_lost_and_nothing_comes_twice_without_a_connection(chromium, site):  # noqa: F811
+def test_nothing_is_lost_and_nothing_comes_twice_without_a_connection(chromium, site):
     with voting(chromium, site, campaign(site)) as page:
         on_screen(page)
         page.wait_for_load_state("networkidle")
@@ -321,7 +321,7 @@ def test_nothing_is_lost_and_nothing_comes_twice_without_a_connection(chromium, 
     ]
 
 
-def test_the_next_question_is_there_at_once(chromium, site, record_property):  # noqa: F811
+def test_the_next_question_is_there_at_once(chromium, site, record_property):
     long = Prompt("A very long question? " * 200)
     answers = [Response(long.id, f"Paragraph {k}.\n" + "word " * 20_000) for k in range(2)]
     site.store.add([long, *answers])
@@ -366,7 +366,7 @@ ATTACKS = (
 
 
 @pytest.mark.parametrize("markdown", [False, True])
-def test_foreign_text_stays_text(chromium, site, markdown):  # noqa: F811
+def test_foreign_text_stays_text(chromium, site, markdown):
     attack = "\n\n".join(ATTACKS)
     prompt = Prompt((Message("user", attack), Message("assistant", attack), Message("user", attack)))
     answers = [Response(prompt.id, (Message("assistant", f"{attack} {k}"),), source=attack) for k in range(2)]
@@ -402,7 +402,7 @@ def test_foreign_text_stays_text(chromium, site, markdown):  # noqa: F811
     ("form", "scheme"),
     [(Form.PAIR, "light"), (Form.PAIR, "dark"), (Form.THUMB, "light"), (Form.RANKING, "dark")],
 )
-def test_the_page_can_be_used_with_every_aid(chromium, site, form, scheme):  # noqa: F811
+def test_the_page_can_be_used_with_every_aid(chromium, site, form, scheme):
     code = "```\n" + "a long line of code " * 20 + "\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |"
     prompt = Prompt((Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "And **now**?" * 200)))
     site.store.add([prompt, *(Response(prompt.id, f"{code} {k}") for k in range(4))])
@@ -433,7 +433,7 @@ def test_the_page_can_be_used_with_every_aid(chromium, site, form, scheme):  # n
 
 
 @pytest.mark.parametrize("form", list(Form))
-def test_on_a_phone_the_choice_is_within_reach(chromium, site, form):  # noqa: F811
+def test_on_a_phone_the_choice_is_within_reach(chromium, site, form):
     prompt = Prompt("word " * 2000)
     wide = "unbreakable" * 60 + "\n```\n" + "code " * 80 + "\n```\n|" + "cell|" * 40
     answers = [Response(prompt.id, wide + str(k) + "\n\nmore " * 200) for k in range(4)]
@@ -464,7 +464,7 @@ def boxes(page, selector) -> list[dict]:
     )
 
 
-def test_without_https_and_where_the_browser_keeps_nothing(chromium, site):  # noqa: F811
+def test_without_https_and_where_the_browser_keeps_nothing(chromium, site):
     asked = campaign(site)
     with served(site) as address, tab(chromium, address, site, site.local, **WIDE) as page:
         page.add_init_script(
@@ -486,7 +486,7 @@ def test_without_https_and_where_the_browser_keeps_nothing(chromium, site):  # n
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", first.id)
 
 
-def test_time_counts_only_while_the_question_is_looked_at(chromium, site):  # noqa: F811
+def test_time_counts_only_while_the_question_is_looked_at(chromium, site):
     def look(page, state):
         page.evaluate(
             """state => {
@@ -510,7 +510,7 @@ def test_time_counts_only_while_the_question_is_looked_at(chromium, site):  # no
     assert 0.4 <= vote.seconds < 2
 
 
-def test_a_double_click_is_one_vote_and_a_key_that_is_held_too(chromium, site):  # noqa: F811
+def test_a_double_click_is_one_vote_and_a_key_that_is_held_too(chromium, site):
     with voting(chromium, site, campaign(site)) as page:
         page.wait_for_timeout(300)
         page.locator("[data-do=left]").dblclick()
@@ -524,7 +524,7 @@ def test_a_double_click_is_one_vote_and_a_key_that_is_held_too(chromium, site): 
     assert [vote.choice for vote in site.store.comparisons()] == [Choice.LEFT, Choice.RIGHT]
 
 
-def test_a_control_question_is_told_about_calmly(chromium, site):  # noqa: F811
+def test_a_control_question_is_told_about_calmly(chromium, site):
     asked = campaign(site, control_share=1.0)
     prompt = next(site.store.prompts())
     ids = tuple(response.id for response in site.store.responses([prompt.id]))[:2]
@@ -547,7 +547,7 @@ def test_a_control_question_is_told_about_calmly(chromium, site):  # noqa: F811
     assert site.store.counts()["comparisons"] == 1
 
 
-def test_the_guideline_comes_first_and_a_newer_one_is_shown(chromium, site):  # noqa: F811
+def test_the_guideline_comes_first_and_a_newer_one_is_shown(chromium, site):
     asked = campaign(site)
     with voting(chromium, site, asked) as page:
         assert page.locator("#guideline-beside").is_visible()
@@ -573,7 +573,7 @@ def test_the_guideline_comes_first_and_a_newer_one_is_shown(chromium, site):  # 
     assert [vote.guideline for vote in site.store.comparisons()] == [f"{asked.id}/1", f"{asked.id}/2"]
 
 
-def test_a_vote_that_is_refused_is_set_aside_and_told(chromium, site):  # noqa: F811
+def test_a_vote_that_is_refused_is_set_aside_and_told(chromium, site):
     asked = campaign(site, tags=("Rude",))
     with voting(chromium, site, asked) as page:
         press(page, "1")
@@ -598,7 +598,7 @@ def test_a_vote_that_is_refused_is_set_aside_and_told(chromium, site):  # noqa: 
     assert site.store.counts()["comparisons"] == 3
 
 
-def test_an_answer_from_another_page_is_a_conflict_that_is_told(chromium, site):  # noqa: F811
+def test_an_answer_from_another_page_is_a_conflict_that_is_told(chromium, site):
     asked = campaign(site)
     with voting(chromium, site, asked) as page:
         elsewhere = page.context.request
@@ -621,7 +621,7 @@ def test_an_answer_from_another_page_is_a_conflict_that_is_told(chromium, site):
     assert [vote.choice for vote in site.store.comparisons()] == [Choice.TIE]
 
 
-def test_votes_wait_for_the_one_who_cast_them(chromium, site):  # noqa: F811
+def test_votes_wait_for_the_one_who_cast_them(chromium, site):
     ann, bob = user(site, "ann"), user(site, "bob")
     asked = campaign(site)
     with served(site) as address, tab(chromium, address, site, ann, **WIDE) as page:
@@ -651,7 +651,7 @@ def test_votes_wait_for_the_one_who_cast_them(chromium, site):  # noqa: F811
     assert kept == [("bob", Choice.BOTH_BAD), ("ann", Choice.LEFT), ("ann", Choice.RIGHT)]
 
 
-def test_who_logs_in_again_goes_on_where_they_were(chromium, site):  # noqa: F811
+def test_who_logs_in_again_goes_on_where_they_were(chromium, site):
     asked = campaign(site)
     with served(site) as address, tab(chromium, address, site, site.local, **WIDE) as page:
         start(page, asked)
@@ -665,7 +665,7 @@ def test_who_logs_in_again_goes_on_where_they_were(chromium, site):  # noqa: F81
     assert site.store.counts()["comparisons"] == 1
 
 
-def test_one_tab_at_a_time(chromium, site):  # noqa: F811
+def test_one_tab_at_a_time(chromium, site):
     asked = campaign(site)
     with voting(chromium, site, asked) as first:
         press(first, "1")
@@ -688,7 +688,7 @@ def test_one_tab_at_a_time(chromium, site):  # noqa: F811
     assert [vote.choice for vote in kept] == [Choice.LEFT, Choice.RIGHT, Choice.BOTH_BAD]
 
 
-def test_the_end_says_how_much_was_done_and_looks_for_more(chromium, site):  # noqa: F811
+def test_the_end_says_how_much_was_done_and_looks_for_more(chromium, site):
     asked = campaign(site, Form.RANKING, overlap=1)
     with voting(chromium, site, asked) as page:
         for number in range(1, 9):
@@ -715,7 +715,7 @@ def test_the_end_says_how_much_was_done_and_looks_for_more(chromium, site):  # n
     assert site.store.counts()["comparisons"] == 8 * 6
 
 
-def test_what_fails_in_the_page_is_told(chromium, site):  # noqa: F811
+def test_what_fails_in_the_page_is_told(chromium, site):
     asked = campaign(site)
     with served(site) as address:
         with tab(chromium, address, site, site.local, java_script_enabled=False) as page:

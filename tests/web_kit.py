@@ -102,9 +102,9 @@ def served(site: Site) -> Iterator[str]:
         thread.join(10)
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    """A headless Chromium; what asks for it is skipped where there is none."""
+@contextmanager
+def browsing():
+    """A headless Chromium; skips the test where there is none."""
     if CHROMIUM is None:
         pytest.skip(NOT_HERE)
     playwright = pytest.importorskip("playwright.sync_api")
@@ -145,3 +145,25 @@ def serious(page) -> list[str]:
         if fault["impact"] in {"serious", "critical"}
         for node in fault["nodes"]
     ]
+
+
+def to(page, selector):
+    """Presses Tab until what fits `selector` has the focus."""
+    for _ in range(80):
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab never leads to {selector}")
+
+
+def write(page, selector, text):
+    to(page, selector)
+    page.keyboard.press("Control+A")
+    page.keyboard.type(text)
+
+
+def press(page, selector):
+    """By keyboard, and waits for the page that it leads to."""
+    to(page, selector)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")

@@ -2,12 +2,10 @@
 
 import json
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import cleandoc
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 import typer
@@ -16,19 +14,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from accord.cli.project import find_project, open_store
-from accord.exchange import FORMATS, read
+from accord.exchange import FORMATS
 from accord.exchange.containers import size
-from accord.feedback import Annotator, Comparison, Noun, Prompt, Rating, Response
-from accord.store import Store, add_beside, finish_imports
+from accord.store import finish_imports
+from accord.web.importing import VOTES, TakenUp, look, take_up
 
-NAMES = {
-    Prompt: "prompts",
-    Response: "responses",
-    Annotator: "annotators",
-    Comparison: "comparisons",
-    Rating: "ratings",
-}
-VOTES = ("comparisons", "ratings")
+#: Makes a bar by its title; the bar hears how much is done, and of how much.
+Bars = Callable[[str], Callable[[int, int], None]]
 
 
 def command(
@@ -51,23 +43,16 @@ def command(
     Files that belong together (llmfao's votes and texts) are named together. The same file again adds nothing. If
     anything is wrong, one line says where, and nothing is written. People can vote meanwhile.
     """
-    seen: Counter[str] = Counter()
-    with _target(project, dry_run) as store, _bars(hidden=as_json) as bar:
-        if interrupted := finish_imports(store, bar("Finishing an earlier import")):
-            print(f"An import that was interrupted is finished: {interrupted.total():,} added.", file=sys.stderr)
-        nouns = _counted(read(files, format, split=split or "", progress=_bytes(bar("Reading"), files)), seen)
-        added = store.add(nouns) if dry_run else add_beside(store, nouns, poured=bar("Writing"))
-        totals = store.counts()
-    result = {
-        "added": {name: added[name] for name in totals},
-        "already_there": {name: seen[name] - added[name] for name in VOTES},
-        "total": totals,
-        "dry_run": dry_run,
-    }
+    with _bars(hidden=as_json) as bar:
+        progress = _bytes(bar("Reading"), files)
+        if dry_run:
+            result = look(files, format, split or "", progress=progress)
+        else:
+            result = _into(project, files, format, split or "", progress, bar)
     if as_json:
-        print(json.dumps(result))
+        print(json.dumps({**result._asdict(), "dry_run": dry_run}))
     else:
-        _tell(result)
+        _tell(result, dry_run)
 
 
 command.__doc__ = "\n\n".join(
@@ -79,19 +64,22 @@ command.__doc__ = "\n\n".join(
 )
 
 
-@contextmanager
-def _target(project: Path | None, dry_run: bool) -> Iterator[Store]:
-    """The project's store; for a dry run an empty one, thrown away, which refuses what the project's would."""
-    if dry_run:
-        with TemporaryDirectory() as folder, Store.open(Path(folder) / "dry-run.db") as store:
-            yield store
-    else:
-        with open_store(find_project(project)) as store:
-            yield store
+def _into(
+    project: Path | None,
+    files: list[Path],
+    format: str | None,
+    split: str,
+    progress: Callable[[int], object],
+    bar: Bars,
+) -> TakenUp:
+    with open_store(find_project(project)) as store:
+        if interrupted := finish_imports(store, bar("Finishing an earlier import")):
+            print(f"An import that was interrupted is finished: {interrupted.total():,} added.", file=sys.stderr)
+        return take_up(store, files, format, split, progress=progress, poured=bar("Writing"))
 
 
 @contextmanager
-def _bars(*, hidden: bool) -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+def _bars(*, hidden: bool) -> Iterator[Bars]:
     """Bars on stderr, each made by its title and shown when it first hears how much is done, and of how much."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
@@ -117,14 +105,8 @@ def _bytes(bar: Callable[[int, int], None], files: list[Path]) -> Callable[[int]
     return read_more
 
 
-def _counted(nouns: Iterable[Noun], seen: Counter[str]) -> Iterator[Noun]:
-    for noun in nouns:
-        seen[NAMES[type(noun)]] += 1
-        yield noun
-
-
-def _tell(result: dict) -> None:
-    dry_run, added, total, there = (result[key] for key in ("dry_run", "added", "total", "already_there"))
+def _tell(result: TakenUp, dry_run: bool) -> None:
+    added, there, total = result
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     table.add_column("in the files" if dry_run else "added", justify="right")
