@@ -60,8 +60,10 @@ def test_the_seed_decides_and_the_chunk_size_does_not(monkeypatch):
     sums = np.stack([x, np.ones(30)], -1)
     whole = bootstrap(ratio, sums, seed=5)
     monkeypatch.setattr("accord.evaluation.interval.CHUNK", 30 * 7)
-    assert bootstrap(ratio, sums, seed=5) == whole
-    assert bootstrap(ratio, sums, seed=6) != whole
+    again = bootstrap(ratio, sums, seed=5)  # the same draws; some processors round other shapes of a product otherwise
+    assert (again.value, again.low, again.high) == pytest.approx((whole.value, whole.low, whole.high), rel=1e-12)
+    other = bootstrap(ratio, sums, seed=6)
+    assert (other.low, other.high) != pytest.approx((whole.low, whole.high), rel=1e-6)
 
 
 def test_one_prompt_has_no_interval():
