@@ -62,7 +62,7 @@ def beside(path):
 
 # A world so small that whatever is drawn clashes with what is there already.
 FIRST = Comparison("a", "ann", "p", "r", "s", Choice.LEFT, NOON)
-ids = st.sampled_from(["a", "b", "c", "d"])
+ids = st.sampled_from([*"abcd" * 4, "a\0", "\ud83d"])
 prompt_ids, response_ids = st.sampled_from(["p", "p", "p", "q"]), st.sampled_from(["r", "s"])
 said = {
     "id": ids,

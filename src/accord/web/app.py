@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -49,6 +50,10 @@ ROUTES = (
 #: What may be asked for without being logged in; a test holds every other route to have a role.
 PUBLIC = frozenset({"/static/{name}", "/enter", "/login", "/join", "/setup", "/reset", "/healthz", "/api/openapi.json"})
 
+#: Requests that are worked on at a time, each in a thread. Votes take turns at the database anyway, and threads that
+#: wait for it cost the one that has it.
+THREADS = 6
+
 BODY_LIMIT, UPLOAD_LIMIT = 2**20, 2**29
 
 
@@ -57,6 +62,7 @@ def create_app(site: Site, *, soon: bool = False) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = THREADS
         yield
         if site.worker is not None:
             await site.worker.close()
