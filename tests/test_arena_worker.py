@@ -566,12 +566,11 @@ def test_the_models_survive_the_death_of_their_process(tuned, tiny_model_dir):
             child = next(each for each in psutil.Process().children() if "accord.cli.arena_worker" in each.cmdline())
             child.send_signal(signal.SIGKILL)
 
-        events, dead = [], False
+        events = []
         async for event in answers(max_new_tokens=1900, temperature=1.0):
             events.append(event)
-            if event.kind == "piece" and not dead:
+            if len(events) == 1:  # at any later one a random model may be done
                 killed()
-                dead = True
         assert events[-1].kind == "error"
         assert events[-1].text.startswith("the process that answers has ended (Killed)")
         events = [event async for event in answers()]

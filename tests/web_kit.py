@@ -129,8 +129,13 @@ def tab(chromium, address: str, site: Site, who: User | None, **options) -> Iter
     page = context.new_page()
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda message: message.type == "error" and faults.append(message.text))
-    yield page
-    context.close()
+    try:
+        yield page
+    except Exception as error:
+        error.add_note(f"The page was {page.url} and showed:\n{page.inner_text('body')}\nIts faults: {faults}")
+        raise
+    finally:
+        context.close()
     assert not [fault for fault in faults if not re.search(EXPECTED, fault)], faults
 
 

@@ -11,7 +11,15 @@ const GOING = 700;
  */
 export async function turn(name, insist) {
   if (!navigator.locks) return { lost: new Promise(() => {}) }; // the server takes the same vote twice as one
-  const how = insist ? { steal: true } : { signal: AbortSignal.timeout(GOING) };
+  for (;;) {
+    const mine = await ask(name, insist ? { steal: true } : { signal: AbortSignal.timeout(GOING) });
+    if (mine || insist) return mine;
+    const { held } = await navigator.locks.query();
+    if (held.some((lock) => lock.name === name)) return null; // else the browser is busy: nobody has it yet
+  }
+}
+
+function ask(name, how) {
   return new Promise((resolve) => {
     const held = navigator.locks.request(name, how, () => new Promise(() => resolve({ lost: held.catch(() => {}) })));
     held.catch(() => resolve(null));

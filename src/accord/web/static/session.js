@@ -70,11 +70,14 @@ export class Session {
 
   /** Takes the questions that the server gave where `want` were wished for. */
   take(items, want) {
+    const asked = this.fresh;
     if (want > 0) this.fresh = false;
     const known = new Set(this.wish().held);
     this.upcoming.push(...items.filter((item) => !known.has(item.question)));
     if (want > 0) this.dry = items.length < want;
-    this.ended = want > 0 && items.length === 0 && this.upcoming.length === 0;
+    const none = want > 0 && items.length === 0 && this.upcoming.length === 0;
+    this.ended = none && asked;
+    this.fresh ||= none && !asked; // more may have been given before than the page wished for when it was loaded
   }
 
   /** There may be more questions again. */
