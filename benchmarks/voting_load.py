@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=32)
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--rate", type=float, default=100.0, help="votes a second of all together, during the import")
+    parser.add_argument("--rate", type=float, default=200.0, help="votes a second of all together, during the import")
     parser.add_argument("--seconds", type=float, default=10.0, help="of voting as fast as possible")
     parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--keep", action=argparse.BooleanOptionalAction, default=True, help="write it to others.json")

@@ -5,12 +5,14 @@ it; a lease that has ended gives it to somebody else, but an answer that comes l
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, tuple_, update
 
 from accord.feedback import (
     AccordError,
@@ -31,7 +33,7 @@ from accord.feedback.answers import answer_json, answer_of, numbered, passed, vo
 from accord.store import tables, web_rows
 from accord.store.engine import insert_new
 from accord.store.leases import lease, until
-from accord.store.rows import MAPPERS, Mapper
+from accord.store.rows import MAPPERS, Mapper, Row
 from accord.store.store import Store
 from accord.store.web_tables import assignments, campaigns, flags, questions
 
@@ -41,12 +43,15 @@ RECENT = 10
 # Statements are built once: building them anew takes longer than running them.
 THE_CAMPAIGN = select(campaigns).where(campaigns.c.id == bindparam("the_campaign"))
 _KEY = assignments.c.question_id == bindparam("the_question"), assignments.c.annotator_id == bindparam("the_annotator")
-#: What an annotator was given: the assignment, its question and its campaign.
+#: What annotators were given: the assignments, each with its question and its campaign.
 GIVEN = (
     select(*(column for table in (assignments, questions, campaigns) for column in web_rows.labelled(table)))
     .join(questions, questions.c.id == assignments.c.question_id)
     .join(campaigns, campaigns.c.id == assignments.c.campaign_id)
-    .where(*_KEY)
+    .where(
+        assignments.c.question_id.in_(bindparam("ids", expanding=True)),  # by which SQLite finds them
+        tuple_(assignments.c.question_id, assignments.c.annotator_id).in_(bindparam("keys", expanding=True)),
+    )
     .with_for_update(of=assignments)
 )
 CHANGE_ASSIGNMENT = update(assignments).where(*_KEY)
@@ -70,6 +75,14 @@ class Conflict(AccordError):
     """The annotator's page does not know how things stand: another page of theirs has answered since."""
 
 
+class Given(NamedTuple):
+    """A question that an annotator was given."""
+
+    campaign: Campaign
+    question: Question
+    assignment: Assignment
+
+
 class Item(NamedTuple):
     """A question with all that is shown of it; `responses` stand as they are to stand on the screen."""
 
@@ -79,9 +92,19 @@ class Item(NamedTuple):
     responses: tuple[Response, ...]
 
 
+class Cast(NamedTuple):
+    """What an annotator says, and how many questions they would like next beside those that they hold."""
+
+    annotator_id: str
+    said: Said
+    want: int = 0
+    held: Sequence[str] = ()
+
+
 class Saved(NamedTuple):
     """A vote that is on disk, and the next questions. `repeated`: it was there before."""
 
+    vote_id: str
     campaign: Campaign
     assignment: Assignment
     question: Question
@@ -104,7 +127,7 @@ class Asking:
         """
         with self._store.writing() as connection:
             campaign = _campaign(connection, campaign_id)
-            return self._more(connection, campaign, annotator_id, want, held, left_open=True)
+            return self._next(connection, campaign, annotator_id, want, held)
 
     def answer(self, annotator_id: str, said: Said, want: int = 0, held: Sequence[str] = ()) -> Saved:
         """Keeps an answer and leases the next questions, as in `next`. When it returns, the vote is on disk.
@@ -113,12 +136,46 @@ class Asking:
         was not given, ValueError for an answer that is none to it, Conflict where another vote of theirs stands than
         `said.supersedes` names, or where the id is taken by another vote.
         """
+        return self._answer([Cast(annotator_id, said, want, held)])[0]
+
+    def answer_all(self, answers: Sequence[Cast]) -> list[Saved | Exception]:
+        """Does as `answer` for each, in one transaction if it can: so they are written with one flush, and together.
+
+        What `answer` would raise for one stands in its place, and keeps no other from being saved.
+        """
+        if len({(one.annotator_id, one.said.question_id) for one in answers}) == len(answers) > 1:
+            with suppress(Exception):  # one of them is at fault: each by itself then
+                return [*self._answer(answers)]
+        return [self._outcome(one) for one in answers]
+
+    def _outcome(self, one: Cast) -> Saved | Exception:
+        try:
+            return self.answer(*one)
+        except Exception as error:
+            return error
+
+    def _answer(self, answers: Sequence[Cast]) -> list[Saved]:
+        """Keeps answers to questions of which no two are the same annotator's same one; all, or none."""
         with self._store.writing() as connection:
-            campaign, question, given = _given(connection, annotator_id, said.question_id)
-            answered = None if given.vote_id == said.vote_id else _keep(connection, said, campaign, question, given)
+            found = _given(connection, [(one.said.question_id, one.annotator_id) for one in answers])
+            kept = _keep(connection, [one.said for one in answers], found)
             # A page that sends a vote again may have missed what was leased to it with the first answer.
-            more = self._more(connection, campaign, annotator_id, want, held, left_open=answered is None)
-            return Saved(campaign, answered or given, question, answered is None, more)
+            leased = [
+                self._lease(connection, given.campaign, one.annotator_id, one.want, one.held if now is None else None)
+                for one, given, now in zip(answers, found, kept, strict=True)
+            ]
+            texts = _texts(connection, chain.from_iterable(leased))
+            return [
+                Saved(
+                    one.said.vote_id,
+                    given.campaign,
+                    now or given.assignment,
+                    given.question,
+                    now is None,
+                    _items(given.campaign, more, texts),
+                )
+                for one, given, now, more in zip(answers, found, kept, leased, strict=True)
+            ]
 
     def skip(
         self, annotator_id: str, question_id: str, reason: str, want: int = 0, held: Sequence[str] = ()
@@ -128,10 +185,10 @@ class Asking:
         Raises KeyError for a question that the annotator was not given.
         """
         with self._store.writing() as connection:
-            campaign, _, given = _given(connection, annotator_id, question_id)
+            [(campaign, _, given)] = _given(connection, [(question_id, annotator_id)])
             if given.turn is not Turn.ANSWERED:
-                _put(connection, replace(given, turn=Turn.SKIPPED, reason=reason, at=datetime.now(UTC)))
-            return self._more(connection, campaign, annotator_id, want, held, left_open=True)
+                _put(connection, [replace(given, turn=Turn.SKIPPED, reason=reason, at=datetime.now(UTC))])
+            return self._next(connection, campaign, annotator_id, want, held)
 
     def undo(self, annotator_id: str, question_id: str, withdrawal_id: str, vote_id: str | None = None) -> Item:
         """Takes back the annotator's answer to a question, or that they skipped it, and gives it to them again.
@@ -142,7 +199,7 @@ class Asking:
         """
         now = datetime.now(UTC)
         with self._store.writing() as connection:
-            campaign, question, given = _given(connection, annotator_id, question_id)
+            [(campaign, question, given)] = _given(connection, [(question_id, annotator_id)])
             if vote_id and given.vote_id and given.vote_id != vote_id:
                 raise Conflict(f"question {question_id}: {_stands(given)} (load the page again, and undo it there)")
             if given.turn is Turn.ANSWERED and given.vote_id is not None:
@@ -152,13 +209,13 @@ class Asking:
                 given = replace(
                     given, turn=Turn.LEASED, vote_id=None, passed=None, reason="", at=now, until=until(campaign, now)
                 )
-                _put(connection, given)
-            return _items(connection, campaign, [given])[0]
+                _put(connection, [given])
+            return _items(campaign, [given], _texts(connection, [given]))[0]
 
     def flag(self, annotator_id: str, question_id: str, flag_id: str, reason: str, comment: str) -> None:
         """Keeps the annotator's word that something is wrong with a question. The same flag again changes nothing."""
         with self._store.writing() as connection:
-            campaign, _, _ = _given(connection, annotator_id, question_id)
+            [(campaign, _, _)] = _given(connection, [(question_id, annotator_id)])
             flag = Flag(flag_id, question_id, campaign.id, annotator_id, reason, comment, datetime.now(UTC))
             connection.execute(insert_new(connection.dialect, flags), [web_rows.flag_row(flag)])
 
@@ -172,56 +229,83 @@ class Asking:
         with self._store.reading() as connection:
             rows = connection.execute(chosen.order_by(assignments.c.at.desc()).limit(count))
             given = [web_rows.assignment(row) for row in rows]
-            return _items(connection, _campaign(connection, campaign_id), given)
+            return _items(_campaign(connection, campaign_id), given, _texts(connection, given))
 
-    def _more(
-        self,
-        connection: Connection,
-        campaign: Campaign,
-        annotator_id: str,
-        want: int,
-        held: Sequence[str],
-        *,
-        left_open: bool,
+    def _next(
+        self, connection: Connection, campaign: Campaign, annotator_id: str, want: int, held: Sequence[str]
     ) -> list[Item]:
-        if not campaign.open or want <= 0:
-            return []
-        given = lease(connection, campaign, annotator_id, want, held if left_open else None, self._rng)
-        return _items(connection, campaign, given)
+        leased = self._lease(connection, campaign, annotator_id, want, held)
+        return _items(campaign, leased, _texts(connection, leased))
+
+    def _lease(
+        self, connection: Connection, campaign: Campaign, annotator_id: str, want: int, held: Sequence[str] | None
+    ) -> list[Assignment]:
+        return lease(connection, campaign, annotator_id, want, held, self._rng) if campaign.open and want > 0 else []
 
 
-def _keep(
-    connection: Connection, said: Said, campaign: Campaign, question: Question, given: Assignment
-) -> Assignment | None:
-    """Adds the votes and gives what becomes of the assignment; None where these very votes were cast before."""
+def _keep(connection: Connection, said: Sequence[Said], found: Sequence[Given]) -> list[Assignment | None]:
+    """Adds the votes and gives what becomes of each assignment; None where these very votes were cast before."""
     now = datetime.now(UTC)
-    mapper = _mapper(campaign.form)
-    if given.vote_id != said.supersedes:
-        if _is_own(connection, mapper, said.vote_id, given):
-            return None
-        raise Conflict(f"question {question.id}: {_stands(given)} (load the page again, and correct it there)")
+    outcomes = [
+        None if _is_repeated(connection, one, given) else _outcome(one, given, now)
+        for one, given in zip(said, found, strict=True)
+    ]
+    new = [outcome for outcome in outcomes if outcome is not None]
+    for mapper in (MAPPERS[Comparison], MAPPERS[Rating]):
+        rows = [row for outcome in new if outcome.mapper is mapper for row in outcome.rows]
+        if rows and connection.execute(insert_new(connection.dialect, mapper.table), rows).rowcount < len(rows):
+            [one], [given] = said, found  # a ValueError where there are several: each is tried by itself then
+            if _is_own(connection, mapper, one.vote_id, given.assignment):
+                return [None]
+            raise Conflict(
+                f"vote {one.vote_id}: the id is taken by another vote (make a new one, such as a random UUID)"
+            )
+    if first := [outcome.assignment.question_id for outcome in new if outcome.first]:
+        connection.execute(COUNT, [{"the_question": question_id, "more": 1} for question_id in first])
+    _put(connection, [outcome.assignment for outcome in new])
+    return [outcome and outcome.assignment for outcome in outcomes]
+
+
+class _Outcome(NamedTuple):
+    """What an answer comes to: rows of votes, and the assignment. `first`: the annotator had not answered before."""
+
+    mapper: Mapper
+    rows: list[Row]
+    assignment: Assignment
+    first: bool
+
+
+def _outcome(said: Said, given: Given, at: datetime) -> _Outcome:
+    """Raises ValueError for an answer that is none to the question."""
+    campaign, question, before = given
     answer = answer_of(campaign.form, said.answer, len(question.response_ids))
     if unknown := set(said.tags) - set(campaign.tags):
         raise ValueError(f"tags: {min(unknown)!r} is none of this campaign's")
-    rows = [mapper.to_row(vote) for vote in votes(said, answer, given, question.prompt_id, now)]
-    if connection.execute(insert_new(connection.dialect, mapper.table), rows).rowcount < len(rows):
-        if _is_own(connection, mapper, said.vote_id, given):
-            return None
-        raise Conflict(f"vote {said.vote_id}: the id is taken by another vote (make a new one, such as a random UUID)")
-    if given.turn is not Turn.ANSWERED:
-        connection.execute(COUNT, {"the_question": question.id, "more": 1})
     answered = replace(
-        given,
+        before,
         turn=Turn.ANSWERED,
-        at=now,
+        at=at,
         seconds=said.seconds,
         vote_id=said.vote_id,
         answer=answer_json(answer) | {"comment": said.comment, "tags": list(said.tags)},
         reason="",
-        passed=passed(answer, given.shown, question.control) if question.control else None,
+        passed=passed(answer, before.shown, question.control) if question.control else None,
     )
-    _put(connection, answered)
-    return answered
+    mapper = _mapper(campaign.form)
+    rows = [mapper.to_row(vote) for vote in votes(said, answer, before, question.prompt_id, at)]
+    return _Outcome(mapper, rows, answered, first=before.turn is not Turn.ANSWERED)
+
+
+def _is_repeated(connection: Connection, said: Said, given: Given) -> bool:
+    """Whether this vote was cast before. Raises Conflict where another stands than it corrects."""
+    stands = given.assignment.vote_id
+    if stands == said.supersedes and stands != said.vote_id:
+        return False
+    if stands == said.vote_id or _is_own(connection, _mapper(given.campaign.form), said.vote_id, given.assignment):
+        return True
+    raise Conflict(
+        f"question {given.question.id}: {_stands(given.assignment)} (load the page again, and correct it there)"
+    )
 
 
 def _stands(given: Assignment) -> str:
@@ -261,31 +345,41 @@ def _campaign(connection: Connection, id: str) -> Campaign:
     return web_rows.campaign(row)
 
 
-def _given(connection: Connection, annotator_id: str, question_id: str) -> tuple[Campaign, Question, Assignment]:
-    """What the annotator was given, locked until the transaction ends. Raises KeyError."""
-    key = {"the_question": question_id, "the_annotator": annotator_id}
-    row = connection.execute(GIVEN, key).first()
-    if row is None:
-        raise KeyError(question_id)
-    campaign, question, given = (web_rows.part(row, table) for table in (campaigns, questions, assignments))
-    return web_rows.campaign(campaign), web_rows.question(question), web_rows.assignment(given)
+def _given(connection: Connection, keys: Sequence[tuple[str, str]]) -> list[Given]:
+    """What was given, by questions' and annotators' ids; locked until the transaction ends. Raises KeyError."""
+    found = {}
+    for row in connection.execute(GIVEN, {"keys": keys, "ids": [question_id for question_id, _ in keys]}):
+        campaign, question, given = (web_rows.part(row, table) for table in (campaigns, questions, assignments))
+        one = Given(web_rows.campaign(campaign), web_rows.question(question), web_rows.assignment(given))
+        found[one.question.id, one.assignment.annotator_id] = one
+    if missing := [key for key in keys if key not in found]:
+        raise KeyError(missing[0][0])
+    return [found[key] for key in keys]
 
 
-def _put(connection: Connection, given: Assignment) -> None:
-    key = {"the_question": given.question_id, "the_annotator": given.annotator_id}
-    connection.execute(CHANGE_ASSIGNMENT, web_rows.assignment_row(given) | key)
+def _put(connection: Connection, changed: Sequence[Assignment]) -> None:
+    if changed:
+        rows = [
+            web_rows.changes(one) | {"the_question": one.question_id, "the_annotator": one.annotator_id}
+            for one in changed
+        ]
+        connection.execute(CHANGE_ASSIGNMENT, rows)
 
 
-def _items(connection: Connection, campaign: Campaign, given: Sequence[Assignment]) -> list[Item]:
-    """The assignments with their texts."""
-    if not given:
-        return []
-    answers: dict[str, Any] = {}
-    prompts: dict[str, Prompt] = {}
-    for row in connection.execute(TEXTS, {"ids": list({id for one in given for id in one.shown})}):
-        answers[row.id] = MAPPERS[Response].to_noun(row)
-        prompts[row.id] = Prompt(from_json(row.prompt_content), row.prompt_split, row.prompt_extra, row.prompt_id)
+def _texts(connection: Connection, given: Iterable[Assignment]) -> dict[str, tuple[Prompt, Response]]:
+    """What is shown, by the responses' ids."""
+    ids = {id for one in given for id in one.shown}
+    if not ids:
+        return {}
+    found: dict[str, tuple[Prompt, Any]] = {}
+    for row in connection.execute(TEXTS, {"ids": list(ids)}):
+        prompt = Prompt(from_json(row.prompt_content), row.prompt_split, row.prompt_extra, row.prompt_id)
+        found[row.id] = prompt, MAPPERS[Response].to_noun(row)
+    return found
+
+
+def _items(campaign: Campaign, given: Sequence[Assignment], texts: Mapping[str, tuple[Prompt, Response]]) -> list[Item]:
     return [
-        Item(campaign, one, prompts[one.shown[0]], tuple(answers[response_id] for response_id in one.shown))
+        Item(campaign, one, texts[one.shown[0]][0], tuple(texts[response_id][1] for response_id in one.shown))
         for one in given
     ]

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
-from accord.feedback import Assignment, Campaign, Question, Turn
+from accord.feedback import Assignment, Campaign, Turn
 from accord.store import web_rows
-from accord.store.web_tables import assignments, questions
+from accord.store.web_tables import ASKED, assignments, questions
 
 # Statements are built once: building them anew takes longer than running them.
+_TO_SHOW = questions.c.id, questions.c.response_ids
 _OTHERS, _MINE = assignments.alias("others"), assignments.alias("mine")
 
 #: How many others hold a lease on the question.
@@ -32,7 +33,7 @@ HAD = (
     .exists()
 )
 CONTROL = (
-    select(questions)
+    select(*_TO_SHOW)
     .where(
         questions.c.campaign_id == bindparam("the_campaign"),
         questions.c.open,
@@ -44,12 +45,10 @@ CONTROL = (
 )
 #: The first question that needs another answer and that the annotator has not been given.
 WANTED = (
-    select(questions)
+    select(*_TO_SHOW)
     .where(
         questions.c.campaign_id == bindparam("the_campaign"),
-        questions.c.open,
-        questions.c.right_answer.is_(None),
-        questions.c.answered < questions.c.overlap,
+        ASKED,
         ~HAD,
         questions.c.answered + AT_WORK < questions.c.overlap,
     )
@@ -120,24 +119,22 @@ def until(campaign: Campaign, now: datetime) -> datetime:
     return now + timedelta(minutes=campaign.lease_minutes)
 
 
-def _control(connection: Connection, campaign: Campaign, about: dict[str, Any], rng: random.Random) -> Question | None:
+def _control(connection: Connection, campaign: Campaign, about: dict[str, Any], rng: random.Random) -> Any:
     """Now and then a control question that the annotator has not had."""
     if rng.random() >= campaign.control_share:
         return None
-    row = connection.execute(CONTROL, about).first()
-    return None if row is None else web_rows.question(row)
+    return connection.execute(CONTROL, about).first()
 
 
-def _wanted(connection: Connection, about: dict[str, Any]) -> Question | None:
+def _wanted(connection: Connection, about: dict[str, Any]) -> Any:
     """The next question. On PostgreSQL several ask at a time; SQLite has one writer, which needs no locks."""
     if connection.dialect.name == "sqlite":
-        row = connection.execute(WANTED, about).first()
-        return None if row is None else web_rows.question(row)
+        return connection.execute(WANTED, about).first()
     passed_over: list[str] = []
     while row := connection.execute(WANTED_AND_FREE, about | {"passed_over": passed_over}).first():
         # A lease may have been written between that statement's look and its lock: look again, now that it is held.
         if connection.execute(STILL_WANTED, about | {"the_question": row.id}).first():
-            return web_rows.question(row)
+            return row
         passed_over.append(row.id)
     return None
 

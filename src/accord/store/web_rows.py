@@ -76,6 +76,12 @@ def assignment_row(noun: Assignment) -> Row:
     return row | {"shown": list(noun.shown), "turn": str(noun.turn), "answer": dict(noun.answer)}
 
 
+def changes(noun: Assignment) -> Row:
+    """Of its row what may change: not what was shown to whom."""
+    row = {name: getattr(noun, name) for name in ("until", "at", "seconds", "vote_id", "reason", "passed")}
+    return row | {"turn": str(noun.turn), "answer": dict(noun.answer)}
+
+
 def assignment(row: Any) -> Assignment:
     values = {field.name: getattr(row, field.name) for field in fields(Assignment)}
     return Assignment(

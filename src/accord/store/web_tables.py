@@ -23,6 +23,9 @@ from accord.store.tables import Id, metadata, named, one_of
 
 Moment = DateTime(timezone=True)
 
+#: Whether a question is still to be asked. Queries say it in the same words, else SQLite does not see that they fit.
+ASKED = text("open AND right_answer IS NULL AND answered < overlap")
+
 campaigns = Table(
     "campaigns",
     metadata,
@@ -69,8 +72,8 @@ questions = Table(
         "campaign_id",
         "rank",
         "id",
-        sqlite_where=text("open AND right_answer IS NULL AND answered < overlap"),
-        postgresql_where=text("open AND right_answer IS NULL AND answered < overlap"),
+        sqlite_where=ASKED,
+        postgresql_where=ASKED,
     ),
 )
 

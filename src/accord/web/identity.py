@@ -92,6 +92,10 @@ async def _check_csrf(request: Request, secret: str) -> None:
         raise Refused(403, "the page is too old (load it again)")
 
 
+async def _site(request: Request) -> Site:
+    return site_of(request)  # FastAPI calls what is not async in a thread
+
+
 Visitor = Annotated[User | None, Depends(visitor)]
 
 
@@ -110,4 +114,4 @@ def _at_least(needed: Role):
 AsAnnotator = Annotated[User, Depends(_at_least(Role.ANNOTATOR))]
 AsCurator = Annotated[User, Depends(_at_least(Role.CURATOR))]
 AsAdmin = Annotated[User, Depends(_at_least(Role.ADMIN))]
-OfSite = Annotated[Site, Depends(site_of)]
+OfSite = Annotated[Site, Depends(_site)]

@@ -1,6 +1,7 @@
 """Routes that the first page does not need are loaded once it is answered: so the server answers sooner."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -36,3 +37,4 @@ class Later:
     async def _work(self) -> None:
         await asyncio.to_thread(self._load)
         self._add()
+        gc.freeze()  # all that is loaded stays: looking through it again and again would stop everybody

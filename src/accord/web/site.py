@@ -3,14 +3,14 @@
 import secrets
 import threading
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accord.feedback import User
 from accord.store import Store
 from accord.store.arena import ArenaVotes
-from accord.store.asking import Asking
+from accord.store.asking import Asking, Cast
 from accord.store.campaigns import Campaigns
 from accord.store.controls import Controls
 from accord.store.invites import Invites
@@ -20,9 +20,11 @@ from accord.store.progress import Progress
 from accord.web.accounts.throttle import Throttle
 from accord.web.arena.conversations import Conversations
 from accord.web.security import Addresses
+from accord.web.together import Together
 
 if TYPE_CHECKING:
     from accord.web.figures import Kept
+    from accord.web.schemas import Saved
 
 
 class Entrance:
@@ -89,3 +91,10 @@ class Site:
         from accord.web.figures import Kept  # loads NumPy
 
         return Kept(self.store)
+
+    @cached_property
+    def votes(self) -> "Together[Cast, Saved]":
+        """Where votes are brought to be saved."""
+        from accord.web.voting import keep_all  # loads Markdown
+
+        return Together(partial(keep_all, self.asking))

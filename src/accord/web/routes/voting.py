@@ -3,14 +3,14 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from accord.feedback import FLAG_REASONS, Content, Said, Turn
-from accord.store.asking import Item
-from accord.store.asking import Saved as Kept
+from accord.feedback import FLAG_REASONS, Said, Turn
+from accord.store.asking import Cast, Item
 from accord.store.progress import Totals
 from accord.web import schemas
 from accord.web.identity import AsAnnotator, OfSite, Refused
 from accord.web.markup import rendered
 from accord.web.pages import page
+from accord.web.voting import shown
 
 router = APIRouter()
 
@@ -37,24 +37,22 @@ def next_questions(campaign_id: str, wish: schemas.More, user: AsAnnotator, site
 
 
 @router.post("/api/votes", tags=["voting"])
-def vote(said: schemas.Vote, user: AsAnnotator, site: OfSite) -> schemas.Saved:
+async def vote(given: schemas.Vote, user: AsAnnotator, site: OfSite) -> schemas.Saved:
     """Keeps a vote. When this answers, the vote is on disk."""
-    asked = Said(
-        said.id,
-        said.question,
-        said.answer,
-        seconds=said.seconds,
-        comment=said.comment,
-        tags=tuple(said.tags),
-        guideline=said.guideline,
-        supersedes=said.supersedes,
+    said = Said(
+        given.id,
+        given.question,
+        given.answer,
+        seconds=given.seconds,
+        comment=given.comment,
+        tags=tuple(given.tags),
+        guideline=given.guideline,
+        supersedes=given.supersedes,
     )
     try:
-        kept = site.asking.answer(user.annotator_id, asked, said.want, said.held)
+        return await site.votes.do(Cast(user.annotator_id, said, given.want, given.held))
     except ValueError as error:
         raise Refused(422, str(error)) from None
-    feedback = _feedback(kept) if kept.campaign.feedback else None
-    return schemas.Saved(id=said.id, feedback=feedback, next=[shown(item) for item in kept.next])
 
 
 @router.post("/api/skips", tags=["voting"])
@@ -103,16 +101,6 @@ def guideline(campaign_id: str, _: AsAnnotator, site: OfSite) -> schemas.Guideli
     return schemas.GuidelineShown(version=newest.version, html=rendered(newest.text))
 
 
-def shown(item: Item) -> schemas.Shown:
-    """What the annotator's page may know of a question."""
-    return schemas.Shown(
-        question=item.assignment.question_id,
-        form=item.campaign.form.value,
-        prompt=_turns(item.prompt.content, item.campaign.markdown),
-        responses=[_turns(response.content, item.campaign.markdown) for response in item.responses],
-    )
-
-
 def _done(item: Item) -> schemas.Done:
     given = item.assignment
     said = dict(given.answer) if given.turn is Turn.ANSWERED else {}
@@ -126,22 +114,3 @@ def _done(item: Item) -> schemas.Done:
         reason=given.reason,
         at=given.at.isoformat(),
     )
-
-
-def _turns(content: Content, markdown: bool) -> list[schemas.Turn]:
-    turns = [("", content)] if isinstance(content, str) else [(m.role, m.content) for m in content]
-    return [schemas.Turn(role=role, text=text, html=rendered(text) if markdown else None) for role, text in turns]
-
-
-def _feedback(kept: Kept) -> schemas.Feedback | None:
-    control, given = kept.question.control, kept.assignment
-    if control is None or given.passed is None:
-        return None
-    return schemas.Feedback(passed=given.passed, best=_place(given.shown, control.right),
-                            reason=control.reason)  # fmt: skip
-
-
-def _place(places: tuple[str, ...], right: str) -> int:
-    if right in places:
-        return places.index(right)
-    return {"up": 1, "down": 0}.get(right, -1)
