@@ -119,7 +119,7 @@ def tab(chromium, address: str, site: Site, who: User | None, **options) -> Iter
     """A page of a fresh browser in which `who`, or nobody, is logged in. On leaving, the page must have had no error
     and asked no other host."""
     context = chromium.new_context(base_url=address, **options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)  # a busy machine takes its time
     if who is not None:
         context.add_cookies([{"name": site.cookie, "value": site.people.open_session(who.id), "url": address}])
     faults: list[str] = []
