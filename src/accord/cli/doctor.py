@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,15 +35,21 @@ def command(
     no_model: Annotated[bool, typer.Option("--no-model", help="Count no tokens, load no tokenizer.")] = False,
     max_length: Annotated[int, typer.Option(help="Tokens of prompt and completion that training keeps.", min=1)] = 1024,
     format: Annotated[str | None, typer.Option(help="The files' format, where it should not be guessed.")] = None,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="Also say what 500 more votes would buy: a learning curve of the labels.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Look at the data before training on it. Exit status 1 if there is something that training would trip over."""
+    from accord.cli import doctor_curve
     from accord.cli.project import find_project
     from accord.exchange.doctor import examine
 
     console = Console(highlight=False)
     project = None if files else find_project()
-    nouns = _from_files(files, format) if files else _from_store(project)
+    nouns: Iterable[Noun] = _from_files(files, format) if files else _from_store(project)
+    if curve:
+        nouns = list(nouns)
     name = model or (project.model if project else "smollm2")
     tokenizer = None
     if not no_model:
@@ -60,11 +66,15 @@ def command(
             max_length,
             progress=lambda done, n: bar.update(task, completed=done, total=n, visible=True),
         )
+    learnt = doctor_curve.measured(nouns) if curve else None
     if as_json:
-        print(json.dumps(diagnosis.to_json(), ensure_ascii=False, indent=2))
+        told = diagnosis.to_json() | ({"curve": doctor_curve.to_json(learnt)} if learnt else {})
+        print(json.dumps(told, ensure_ascii=False, indent=2))
     else:
         title = f"project {project.name}" if project else ", ".join(path.name for path in files or ())
         show(console, title, name, diagnosis)
+        if learnt:
+            doctor_curve.show(console, learnt)
     if diagnosis.errors:
         raise typer.Exit(1)
 
@@ -112,7 +122,7 @@ def overview(facts: Any) -> Iterator[tuple[str, str]]:
         choices = {name.replace("_", " "): n for name, n in facts["choices"].items() if n}
         if len(choices) > 1:
             yield "", " · ".join(f"{name} {100 * n / facts['comparisons']:.0f} %" for name, n in choices.items())
-    if facts["pairs_decided"] >= 30:
+    if facts["pairs_decided"] >= 30 and facts["chosen_longer"] is not None:  # None: all are equally long
         yield "length", f"the longer response was preferred in {100 * facts['chosen_longer']:.0f} % of the pairs"
     if any(facts["thumbs"].values()):
         yield "thumbs", " · ".join(f"{n:,} {name}" for name, n in facts["thumbs"].items())

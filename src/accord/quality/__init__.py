@@ -1,6 +1,25 @@
 """How far votes can be trusted: votes into soft labels, and annotators that are simulated."""
 
-from accord.quality.agreement import Agreement, agreement, opinions_of_pairs, opinions_of_responses
+from accord.quality.agreement import (
+    STRENGTHS,
+    Agreement,
+    Measured,
+    ac1,
+    agreement,
+    opinions_of_pairs,
+    opinions_of_responses,
+    opinions_of_strengths,
+    ordinal_alpha,
+)
+from accord.quality.agreement_by import (
+    Part,
+    agreement_by_annotator,
+    agreement_by_prompt,
+    agreement_by_tag,
+    agreement_by_time,
+)
+from accord.quality.agreement_without import Without, without_each
+from accord.quality.kappa import Kappa, kappas
 from accord.quality.labels import LABELS, pair_labels, response_labels
 from accord.quality.pairs import Drawn, draw
 from accord.quality.simulate import SimulatedAnnotator, panel
@@ -8,16 +27,30 @@ from accord.quality.tastes import TASTES, Taste
 
 __all__ = [
     "LABELS",
+    "STRENGTHS",
     "TASTES",
     "Agreement",
     "Drawn",
+    "Kappa",
+    "Measured",
+    "Part",
     "SimulatedAnnotator",
     "Taste",
+    "Without",
+    "ac1",
     "agreement",
+    "agreement_by_annotator",
+    "agreement_by_prompt",
+    "agreement_by_tag",
+    "agreement_by_time",
     "draw",
+    "kappas",
     "opinions_of_pairs",
     "opinions_of_responses",
+    "opinions_of_strengths",
+    "ordinal_alpha",
     "pair_labels",
     "panel",
     "response_labels",
+    "without_each",
 ]
