@@ -1,6 +1,6 @@
 """Are bad hands found, and good ones left alone? Simulated crowds with known roles; prints JSON.
 
-    python benchmarks/bad_hands.py   # 20 seeds of every crowd: about a minute and a half on one core
+    python benchmarks/bad_hands.py   # 20 seeds of every crowd: about six minutes on one core
     python benchmarks/bad_hands.py --seeds 2 --only spammers colluders
 
 A hundred annotators, five votes an item unless it says otherwise. An honest one knows the answer to a share r of the

@@ -19,6 +19,8 @@ from accord.quality.agreement_by import (
     agreement_by_time,
 )
 from accord.quality.agreement_without import Without, without_each
+from accord.quality.bad_hands import Finding, bad_hands
+from accord.quality.crowd import Crowd, Role, draw_crowd, draw_margins, simulate_comparisons, simulate_votes
 from accord.quality.kappa import Kappa, kappas
 from accord.quality.labels import LABELS, pair_labels, response_labels
 from accord.quality.pairs import Drawn, draw
@@ -30,10 +32,13 @@ __all__ = [
     "STRENGTHS",
     "TASTES",
     "Agreement",
+    "Crowd",
     "Drawn",
+    "Finding",
     "Kappa",
     "Measured",
     "Part",
+    "Role",
     "SimulatedAnnotator",
     "Taste",
     "Without",
@@ -43,7 +48,10 @@ __all__ = [
     "agreement_by_prompt",
     "agreement_by_tag",
     "agreement_by_time",
+    "bad_hands",
     "draw",
+    "draw_crowd",
+    "draw_margins",
     "kappas",
     "opinions_of_pairs",
     "opinions_of_responses",
@@ -52,5 +60,7 @@ __all__ = [
     "pair_labels",
     "panel",
     "response_labels",
+    "simulate_comparisons",
+    "simulate_votes",
     "without_each",
 ]

@@ -36,6 +36,7 @@ class Votes(NamedTuple):
     vote_N       A, TIE or B
     side_N       +1: A stood on the left, -1: on the right, 0: the sides say nothing (they were not shuffled)
     symmetric    whether A and B could change names: true of pairs, not of thumbs, where A is "up"
+    ends_I2      the numbers, from 0, of the responses A and B of each item; None where items are no pairs
     """
 
     item_N: Ints
@@ -45,6 +46,7 @@ class Votes(NamedTuple):
     n_items: int
     n_annotators: int
     symmetric: bool = True
+    ends_I2: Ints | None = None
 
 
 class Fit(NamedTuple):

@@ -1,11 +1,12 @@
 """From raw votes to numbers that training can learn from."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from accord.feedback import Annotator, AnnotatorKind, Choice, Comparison, PairLabel, Rating, ResponseLabel, Sides, Vote
+from accord.quality import bradley_terry as crowd
 from accord.quality.dawid_skene import TIE, A, B, Floats, Votes, fit
 from accord.quality.stated import Preference, of_comparison, of_rating
 
@@ -50,11 +51,21 @@ def dawid_skene(votes: Votes) -> Weighed:
     return Weighed(truth_I3[:, A] + truth_I3[:, TIE] / 2, truth_I3[:, TIE])
 
 
+def bradley_terry(votes: Votes) -> Weighed:
+    """What somebody would say, by how good all votes show each response to be (`quality.bradley_terry`). As
+    `dawid_skene` where items are no pairs."""
+    if votes.ends_I2 is None:
+        return dawid_skene(votes)
+    probs_I3 = crowd.fit(votes).probs_I3()
+    return Weighed(probs_I3[:, A] + probs_I3[:, TIE] / 2, probs_I3[:, TIE])
+
+
 #: method -> what the votes on each item add up to
 LABELS: dict[str, Callable[[Votes], Weighed]] = {
     "majority": majority,
     "vote_share": vote_share,
     "dawid_skene": dawid_skene,
+    "bradley_terry": bradley_terry,
 }
 
 
@@ -91,7 +102,8 @@ def pair_labels(
         pairs.setdefault((vote.prompt_id, *sorted((vote.left_id, vote.right_id))), []).append(vote)  # type: ignore[arg-type]
     ballots = [[_pair_ballot(vote, a) for vote in votes] for (_, a, _), votes in pairs.items()]
     labels = []
-    for ((prompt_id, a, b), votes), (p_a, tie) in zip(pairs.items(), _weigh(ballots, method, annotators), strict=True):
+    weighed = _weigh(ballots, method, annotators, ends=[((prompt, a), (prompt, b)) for prompt, a, b in pairs])
+    for ((prompt_id, a, b), votes), (p_a, tie) in zip(pairs.items(), weighed, strict=True):
         chosen, rejected = (a, b) if p_a >= 0.5 else (b, a)
         useless = a == b or all(vote.choice is Choice.BOTH_BAD for vote in votes)
         p_chosen = 0.5 if useless else max(p_a, 1 - p_a)
@@ -132,7 +144,7 @@ def response_labels(
     for key, vote, ballot in [*_rating_ballots(ratings), *_response_ballots(standing(comparisons), rated)]:
         votes.setdefault(key, []).append(vote)
         ballots.setdefault(key, []).append(ballot)
-    wanted = _weigh(list(ballots.values()), method, annotators, symmetric=False)
+    wanted = _weigh(list(ballots.values()), method, annotators)
     return [
         ResponseLabel(*key, p_desirable=p, n_votes=len(votes[key]), extra=_agreed_extra(votes[key]))
         for key, (p, _) in zip(votes, wanted, strict=True)
@@ -182,16 +194,23 @@ _PLAIN = {A: Preference(1.0), TIE: Preference(0.5, 1.0), B: Preference(0.0)}
 
 
 def _weigh(
-    ballots: Sequence[Sequence[Ballot]], method: str, annotators: Iterable[Annotator], symmetric: bool = True
+    ballots: Sequence[Sequence[Ballot]],
+    method: str,
+    annotators: Iterable[Annotator],
+    *,
+    ends: Sequence[tuple[Hashable, Hashable]] | None = None,
 ) -> list[Preference]:
-    """How far A is preferred, for each item: by `method` where people voted; where only a dataset spoke, the mean."""
+    """How far A is preferred, for each item: by `method` where people voted; where only a dataset spoke, the mean.
+
+    ends  the responses A and B of each item, where items are pairs
+    """
     if method not in LABELS:
         raise ValueError(f"label method {method!r}: use one of {', '.join(LABELS)}")
     datasets = {annotator.id for annotator in annotators if annotator.kind is AnnotatorKind.DATASET}
     weighed_I = [_mean([ballot.stated or _PLAIN[ballot.answer] for ballot in item]) for item in ballots]
     voted = [i for i, item in enumerate(ballots) if any(ballot.annotator_id not in datasets for ballot in item)]
     if voted:
-        p_I, tie_I = LABELS[method](_arrays([ballots[i] for i in voted], symmetric))
+        p_I, tie_I = LABELS[method](_arrays([ballots[i] for i in voted], ends and [ends[i] for i in voted]))
         for i, p, tie in zip(voted, p_I.tolist(), tie_I.tolist(), strict=True):
             weighed_I[i] = Preference(p, tie)
     return weighed_I
@@ -201,7 +220,7 @@ def _mean(stated: Sequence[Preference]) -> Preference:
     return Preference(*(sum(values) / len(stated) for values in zip(*stated, strict=True)))
 
 
-def _arrays(ballots: Sequence[Sequence[Ballot]], symmetric: bool) -> Votes:
+def _arrays(ballots: Sequence[Sequence[Ballot]], ends: Sequence[tuple[Hashable, Hashable]] | None) -> Votes:
     numbers: dict[str, int] = {}
     rows = [
         (item, numbers.setdefault(ballot.annotator_id, len(numbers)), ballot.answer, ballot.side)
@@ -209,7 +228,10 @@ def _arrays(ballots: Sequence[Sequence[Ballot]], symmetric: bool) -> Votes:
         for ballot in votes
     ]
     item_N, annotator_N, vote_N, side_N = np.array(rows, dtype=np.int64).T
-    return Votes(item_N, annotator_N, vote_N, side_N, len(ballots), len(numbers), symmetric)
+    responses: dict[Hashable, int] = {}
+    numbered = [[responses.setdefault(end, len(responses)) for end in pair] for pair in ends or ()]
+    ends_I2 = None if ends is None else np.array(numbered, dtype=np.int64)
+    return Votes(item_N, annotator_N, vote_N, side_N, len(ballots), len(numbers), ends is not None, ends_I2)
 
 
 def _agreed_extra(votes: Sequence[Vote]) -> Mapping[str, Any]:
