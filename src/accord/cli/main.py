@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": "The same prompts answered by several models, side by side.",
     "score": "Score the answers in a file with a reward model.",
     "ask": "Make questions for people from the answers in the project.",
+    "quality": "How far people agree, and whose votes say little.",
     "select": "Choose what to ask people next: where a vote tells most.",
     "serve": "The web app: vote, curate, watch runs, chat in the arena.",
     "report": "Write a run's report.html again.",

@@ -12,6 +12,9 @@ from accord.quality.stated import Preference, of_comparison, of_rating
 
 V = TypeVar("V", Comparison, Rating)
 
+#: A prompt and two responses to it, in the order of their ids.
+Pair = tuple[str, str, str]
+
 
 class Weighed(NamedTuple):
     """For each item: the probability that people prefer A, a tie being half of it; and that they find both alike."""
@@ -97,12 +100,10 @@ def pair_labels(
 
     Raises ValueError where `method` is not in LABELS.
     """
-    pairs: dict[tuple[str, str, str], list[Comparison]] = {}
-    for vote in standing(comparisons):
-        pairs.setdefault((vote.prompt_id, *sorted((vote.left_id, vote.right_id))), []).append(vote)  # type: ignore[arg-type]
+    pairs = _by_pair(comparisons)
     ballots = [[_pair_ballot(vote, a) for vote in votes] for (_, a, _), votes in pairs.items()]
     labels = []
-    weighed = _weigh(ballots, method, annotators, ends=[((prompt, a), (prompt, b)) for prompt, a, b in pairs])
+    weighed = _weigh(ballots, method, annotators, ends=_ends(pairs))
     for ((prompt_id, a, b), votes), (p_a, tie) in zip(pairs.items(), weighed, strict=True):
         chosen, rejected = (a, b) if p_a >= 0.5 else (b, a)
         useless = a == b or all(vote.choice is Choice.BOTH_BAD for vote in votes)
@@ -120,6 +121,32 @@ def pair_labels(
             )
         )
     return labels
+
+
+class PairVotes(NamedTuple):
+    """Comparisons as the methods above read them.
+
+    votes        item i is pairs[i]: (prompt, A, B)
+    pairs        A is the response whose id sorts first
+    annotators   their ids, by number
+    comparisons  the vote behind each row of `votes`
+    """
+
+    votes: Votes
+    pairs: list[Pair]
+    annotators: list[str]
+    comparisons: list[Comparison]
+
+
+def pair_votes(comparisons: Iterable[Comparison]) -> PairVotes:
+    """The votes that count, as numbers. Raises ValueError where there are none."""
+    pairs = _by_pair(comparisons)
+    if not pairs:
+        raise ValueError("comparisons: there are none")
+    ballots = [[_pair_ballot(vote, a) for vote in votes] for (_, a, _), votes in pairs.items()]
+    said = [vote for votes in pairs.values() for vote in votes]
+    annotators = list(dict.fromkeys(vote.annotator_id for vote in said))
+    return PairVotes(_arrays(ballots, _ends(pairs)), list(pairs), annotators, said)
 
 
 def response_labels(
@@ -156,6 +183,18 @@ def standing(votes: Iterable[V]) -> Iterator[V]:
     by_id = {vote.id: vote for vote in votes}
     superseded = {vote.supersedes for vote in by_id.values()}
     return (vote for vote in by_id.values() if vote.id not in superseded and not vote.withdrawn)
+
+
+def _by_pair(comparisons: Iterable[Comparison]) -> dict[Pair, list[Comparison]]:
+    pairs: dict[Pair, list[Comparison]] = {}
+    for vote in standing(comparisons):
+        a, b = sorted((vote.left_id, vote.right_id))
+        pairs.setdefault((vote.prompt_id, a, b), []).append(vote)
+    return pairs
+
+
+def _ends(pairs: Iterable[Pair]) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    return [((prompt_id, a), (prompt_id, b)) for prompt_id, a, b in pairs]
 
 
 _PAIR_ANSWERS = {Choice.LEFT: A, Choice.TIE: TIE, Choice.BOTH_BAD: TIE, Choice.RIGHT: B}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from accord.feedback import AccordError, Campaign, Control, Form, Question, Turn
 from accord.feedback.answers import answer_of, passed
@@ -45,6 +45,20 @@ class Controls:
             for question in wanted:
                 _mark(connection, question.id, question.control)
         return Marked(added, len(wanted) - added)
+
+    def outcomes(self) -> dict[str, tuple[int, int]]:
+        """How many control questions each annotator has passed, and failed; those who had none are left out."""
+        answered = (
+            select(assignments.c.annotator_id, assignments.c.passed, func.count())
+            .where(assignments.c.turn == Turn.ANSWERED, assignments.c.passed.is_not(None))
+            .group_by(assignments.c.annotator_id, assignments.c.passed)
+        )
+        found: dict[str, tuple[int, int]] = {}
+        with self._store.reading() as connection:
+            for annotator_id, right, n in connection.execute(answered):
+                before = found.get(annotator_id, (0, 0))
+                found[annotator_id] = (before[0] + n, before[1]) if right else (before[0], before[1] + n)
+        return found
 
 
 def _check(campaign: Campaign, question: Question, control: Control | None) -> None:

@@ -1,0 +1,183 @@
+"""`accord quality`: how far people agree, whose votes say little, and what that makes of the labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from accord.feedback import AccordError, Annotator, Comparison, Prompt, Response, text_of
+
+if TYPE_CHECKING:
+    from accord.quality.agreement_by import Part
+    from accord.quality.bad_hands import Finding
+    from accord.quality.survey import Survey, Voter
+
+INDENT = (0, 0, 1, 2)
+
+
+def command(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Files of votes; none for the project's votes.", show_default=False)
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="The files' format, where it should not be guessed.")] = None,
+    top: Annotated[int, typer.Option(help="Annotators, prompts and findings to show.", min=1)] = 10,
+    seed: Annotated[int, typer.Option(help="Of the intervals' resamples.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with everything in it.")] = False,
+) -> None:
+    """How far people agree, whose votes say little, and what that makes of the labels. Nobody is removed.
+
+    Examples:
+
+      accord quality
+
+      accord quality --json > quality.json
+
+      accord quality votes.csv pairs.jsonl --top 20
+    """
+    from accord.quality.survey import survey
+
+    console = Console(highlight=False)
+    with Console(stderr=True).status("Reading votes"):
+        title, nouns, controls = _nouns(files, format)
+    said = [noun for noun in nouns if isinstance(noun, Comparison)]
+    if not said:
+        raise AccordError(f"{title}: nobody has compared anything yet (accord serve to vote, accord import for votes)")
+    people = [noun for noun in nouns if isinstance(noun, Annotator)]
+    texts = {noun.id: len(text_of(noun.content)) for noun in nouns if isinstance(noun, Prompt | Response)}
+    try:
+        with Console(stderr=True).status(f"Looking through {len(said):,} votes"):
+            found = survey(said, people, characters=texts, controls=controls, seed=seed)
+    except ValueError:
+        raise AccordError(f"{title}: only what files state, and no votes of people (see accord doctor)") from None
+    if as_json:
+        print(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+    else:
+        show(console, title, found, top)
+
+
+def _nouns(files: list[Path] | None, format: str | None) -> tuple[str, list, dict[str, tuple[int, int]]]:
+    """What to call them, the nouns, and how annotators did on control questions."""
+    from accord.cli.project import find_project, open_store
+    from accord.exchange import read
+    from accord.store.controls import Controls
+
+    if files:
+        return ", ".join(path.name for path in files), list(read(files, format)), {}
+    project = find_project()
+    with open_store(project) as store:
+        nouns: Iterable = chain(store.prompts(), store.responses(), store.annotators(), store.comparisons())
+        return f"project {project.name}", list(nouns), Controls(store).outcomes()
+
+
+def show(console: Console, title: str, found: Survey, top: int) -> None:
+    """The figures, then what speaks against annotators, then annotators and prompts."""
+    console.print(f"\n[bold]{escape(title)}[/]\n")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    for label, text in figures(found):
+        table.add_row(label, text)
+    console.print(Padding(table, INDENT, expand=False))
+    console.print("[bold]Labels[/]\n")
+    console.print(Padding(labels_table(found), INDENT, expand=False))
+    console.print("[bold]What speaks against annotators[/]\n")
+    console.print(Padding(findings_table(found.findings, top), INDENT, expand=False))
+    console.print("[bold]Annotators[/]\n")
+    console.print(Padding(voters_table(found.voters[:top]), INDENT, expand=False))
+    parts = sorted((part for part in found.by_prompt if part.alpha is not None), key=lambda part: part.alpha or 0.0)
+    if len(parts) > 1:
+        console.print("[bold]Prompts on which people agree least[/]\n")
+        console.print(Padding(parts_table(parts[:top]), INDENT, expand=False))
+    if found.by_tag:
+        console.print("[bold]Tags[/]\n")
+        console.print(Padding(parts_table(found.by_tag), INDENT, expand=False))
+    if len(found.by_time) > 1:
+        console.print("[bold]In time[/]\n")
+        console.print(Padding(parts_table(found.by_time), INDENT, expand=False))
+    if max(len(found.voters), len(parts), len(found.findings)) > top:
+        console.print(f"[dim]The first {top} of each; accord quality --json has them all.[/]")
+
+
+def figures(found: Survey) -> Iterator[tuple[str, str]]:
+    """Counts and agreement, as label and text."""
+    yield "votes", f"{found.votes:,} on {found.pairs:,} pairs"
+    n = found.votes
+    yield "", " · ".join(f"{name.replace('_', ' ')} {100 * k / n:.0f} %" for name, k in found.choices.items())
+    simulated = f", {found.simulated:,} of them simulated" if found.simulated else ""
+    yield "annotators", f"{found.annotators:,}{simulated}"
+    yield "α", f"{_with_interval(found.agreement)}  Krippendorff's: 1 all agree, 0 chance"
+    if found.agreement.observed is not None:
+        yield "same answer", f"{100 * found.agreement.observed:.0f} of 100 pairs of votes on one item"
+    if found.strengths:
+        yield "α of strengths", _with_interval(found.strengths)
+    yield "AC1", f"{_with_interval(found.ac1)}  Gwet's: holds where one answer dominates"
+
+
+def _with_interval(measured) -> str:
+    value = measured.alpha if hasattr(measured, "alpha") else measured.value
+    if value is None:
+        return f"not known: {measured.undefined}"
+    if measured.low is None:
+        return f"{value:.2f}"
+    return f"{value:.2f} ({measured.low:.2f} to {measured.high:.2f})"
+
+
+def labels_table(found: Survey) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name, justify in (("--labels", "left"), ("pairs", "right"), ("close to a coin toss", "right"), ("", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for each in found.labels:
+        share = f"({100 * each.low:.0f} to {100 * each.high:.0f} %)"
+        table.add_row(each.method, f"{each.pairs:,}", f"{100 * each.tosses / max(each.pairs, 1):.0f} %", share)
+    return table
+
+
+def findings_table(findings: Iterable[Finding], top: int) -> Table | str:
+    findings = list(findings)
+    if not findings:
+        return "Nothing was found."
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("annotator", "what", "evidence"):
+        table.add_column(name, overflow="fold")
+    table.add_column("weight", justify="right")
+    for one in findings[:top]:
+        table.add_row(escape(one.annotator_id), one.kind.value, escape(one.evidence), f"{one.weight:.2f}")
+    return table
+
+
+def voters_table(voters: Iterable[Voter]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("annotator", overflow="fold")
+    for name in ("votes", "ties", "left", "knows", "α without", "weight"):
+        table.add_column(name, justify="right")
+    for one in voters:
+        table.add_row(
+            escape(one.annotator_id),
+            f"{one.votes:,}",
+            f"{100 * one.ties:.0f} %",
+            "" if one.left is None else f"{100 * one.left:.0f} %",
+            f"{100 * one.knowledge:.0f} ± {100 * one.knowledge_error:.0f} %",
+            "" if one.without_them is None else f"{one.without_them:+.3f}",
+            f"{one.weight:.2f}",
+        )
+    return table
+
+
+def parts_table(parts: Iterable[Part]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", overflow="fold")
+    for name in ("votes", "α", ""):
+        table.add_column(name, justify="right")
+    for part in parts:
+        interval = "" if part.low is None else f"({part.low:.2f} to {part.high:.2f})"
+        alpha = "" if part.alpha is None else f"{part.alpha:.2f}"
+        table.add_row(escape(part.name), f"{part.votes:,}", alpha, interval)
+    return table

@@ -1,0 +1,182 @@
+"""All that comparisons tell of the people who made them, and of the labels that come out: for `accord quality`."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from accord.feedback import Annotator, AnnotatorKind, Choice, Comparison
+from accord.quality.agreement import Agreement, Measured, ac1, agreement, opinions_of_pairs, opinions_of_strengths
+from accord.quality.agreement import ordinal_alpha as by_strength
+from accord.quality.agreement_by import Part, agreement_by_prompt, agreement_by_tag, agreement_by_time
+from accord.quality.agreement_without import without_each
+from accord.quality.bad_hands import Finding, bad_hands
+from accord.quality.labels import LABELS, PairVotes, pair_labels, pair_votes
+from accord.quality.wilson import wilson
+
+#: A label nearer to ½ than this is close to a coin toss.
+COIN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """One annotator.
+
+    ties, left    shares of their votes; `left` of those that are no ties and whose sides were shuffled, None without
+    knowledge     share of the questions answered with knowledge, with its standard error
+    without_them  by how much α of all would rise without them; None where that is not known
+    weight        what is left of their votes if they are weighed down by what was found
+    """
+
+    annotator_id: str
+    votes: int
+    ties: float
+    left: float | None
+    knowledge: float
+    knowledge_error: float
+    without_them: float | None
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a method makes of the votes. `tosses`: how many of the `pairs` are close to a coin toss, |p − ½| < COIN;
+    `low` and `high`: the 95 % interval of their share (Wilson's)."""
+
+    method: str
+    pairs: int
+    tosses: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Everything about the votes of people: those that a file states are left out.
+
+    simulated   how many of the annotators are programs
+    strengths   agreement where strengths are numbers; None where nobody stated one
+    findings    what speaks against annotators, with the evidence; nobody is removed
+    """
+
+    votes: int
+    pairs: int
+    annotators: int
+    simulated: int
+    choices: Mapping[str, int]
+    agreement: Agreement
+    strengths: Measured | None
+    ac1: Measured
+    labels: Sequence[Labels]
+    voters: Sequence[Voter]
+    findings: Sequence[Finding]
+    by_prompt: Sequence[Part]
+    by_tag: Sequence[Part]
+    by_time: Sequence[Part]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def survey(
+    comparisons: Iterable[Comparison],
+    annotators: Iterable[Annotator] = (),
+    *,
+    characters: Mapping[str, int] | None = None,
+    controls: Mapping[str, tuple[int, int]] | None = None,
+    methods: Sequence[str] = tuple(LABELS),
+    seed: int = 0,
+) -> Survey:
+    """A survey of `comparisons`.
+
+    characters  how long each prompt and each response is, by id: tells who cannot have read what they judged
+    controls    annotator id -> control questions passed, failed
+
+    Raises ValueError where nobody has compared anything.
+    """
+    kinds = {annotator.id: annotator.kind for annotator in annotators}
+    by_people = [vote for vote in comparisons if kinds.get(vote.annotator_id) is not AnnotatorKind.DATASET]
+    said = pair_votes(by_people)
+    opinions = list(opinions_of_pairs(by_people))
+    without = {one.annotator: one.change for one in without_each(opinions)}
+    found = bad_hands(
+        said.votes, ids=said.annotators, seed=seed, **_circumstances(said, characters or {}, controls or {})
+    )
+    stated = any(vote.strength is not None for vote in said.comparisons)
+    return Survey(
+        votes=len(said.comparisons),
+        pairs=len(said.pairs),
+        annotators=len(said.annotators),
+        simulated=sum(kinds.get(one) is AnnotatorKind.SIMULATED for one in said.annotators),
+        choices={choice.value: n for choice, n in Counter(vote.choice for vote in said.comparisons).items()},
+        agreement=agreement(opinions, seed=seed),
+        strengths=by_strength(opinions_of_strengths(by_people), seed=seed) if stated else None,
+        ac1=ac1(opinions, seed=seed),
+        labels=[_labels(by_people, method) for method in methods],
+        voters=_voters(said, found.weight_J, found.known_J.mean_J, found.known_J.se_J, without),
+        findings=found.findings,
+        by_prompt=agreement_by_prompt(by_people),
+        by_tag=agreement_by_tag(by_people),
+        by_time=agreement_by_time(by_people),
+    )
+
+
+def _labels(comparisons: Sequence[Comparison], method: str) -> Labels:
+    p = [label.p_chosen for label in pair_labels(comparisons, method) if label.weight]
+    tosses = sum(each - 0.5 < COIN for each in p)
+    low, high = wilson(tosses, len(p)) if p else (0.0, 1.0)
+    return Labels(method, len(p), tosses, low, high)
+
+
+def _circumstances(
+    said: PairVotes, characters: Mapping[str, int], controls: Mapping[str, tuple[int, int]]
+) -> dict[str, Any]:
+    """When and how fast the votes were cast, and how control questions were answered, as `bad_hands` takes them."""
+
+    def read(vote: Comparison) -> float:
+        ids = vote.prompt_id, vote.left_id, vote.right_id
+        return sum(characters[id] for id in ids) if all(id in characters for id in ids) else np.nan
+
+    known: dict[str, Any] = {
+        "at_N": np.array([vote.at.timestamp() for vote in said.comparisons]),
+        "seconds_N": np.array([np.nan if vote.seconds is None else vote.seconds for vote in said.comparisons]),
+        "characters_N": np.array([read(vote) for vote in said.comparisons], dtype=float),
+    }
+    if controls:
+        passed_J2 = np.array([controls.get(one, (0, 0)) for one in said.annotators])
+        known |= {"passed_J": passed_J2[:, 0], "failed_J": passed_J2[:, 1]}
+    return known
+
+
+def _voters(
+    said: PairVotes, weight_J: Any, mean_J: Any, error_J: Any, without: Mapping[str, float | None]
+) -> list[Voter]:
+    """Who voted most comes first."""
+    votes: dict[str, list[Comparison]] = {}
+    for vote in said.comparisons:
+        votes.setdefault(vote.annotator_id, []).append(vote)
+    left: dict[str, list[bool]] = {}
+    for number, side, answer in zip(
+        said.votes.annotator_N.tolist(), said.votes.side_N.tolist(), said.votes.vote_N.tolist(), strict=True
+    ):
+        if side and answer != 1:
+            left.setdefault(said.annotators[number], []).append((answer == 0) == (side == 1))
+    return sorted(
+        (
+            Voter(
+                one,
+                len(votes[one]),
+                sum(vote.choice in (Choice.TIE, Choice.BOTH_BAD) for vote in votes[one]) / len(votes[one]),
+                float(np.mean(left[one])) if one in left else None,
+                float(mean_J[j]),
+                float(error_J[j]),
+                without.get(one),
+                float(weight_J[j]),
+            )
+            for j, one in enumerate(said.annotators)
+        ),
+        key=lambda voter: (-voter.votes, voter.annotator_id),
+    )
