@@ -68,7 +68,10 @@ def test_a_later_config_file_wins(tmp_path):
         ("beta: 1\nbeta: 2", ":2: beta: already given in line 1"),
         ("- beta", ":1: a config is a mapping, one `key: value` a line"),
         ("beta: : 2", ":1: not valid YAML: mapping values are not allowed here"),
-        ("labels: most", ":1: labels: invalid choice: 'most' (choose from 'majority', 'vote_share', 'dawid_skene')"),
+        (
+            "labels: most",
+            ":1: labels: invalid choice: 'most' (choose from 'dawid_skene', 'bradley_terry', 'vote_share', 'majority')",
+        ),
         ("padding_free: true", ":1: 'padding_free' is a key of TRL's that Accord has not: Accord never pads"),
         ("env: {A: 1}", ":1: 'env' is a key of TRL's that Accord has not: set environment variables in the shell"),
         ("lora_r: 8", "lora_r: has no effect without use_peft: true"),

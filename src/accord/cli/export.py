@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from accord.cli.project import find_project, open_store
+from accord.feedback import LabelMethod
 
 
 def command(
@@ -17,9 +18,7 @@ def command(
         Literal["dpo", "kto", "reward", "votes"],
         typer.Option(help="TRL's rows for DPOTrainer, KTOTrainer or RewardTrainer; or every vote as it was given."),
     ] = "dpo",
-    labels: Annotated[
-        Literal["dawid_skene", "vote_share", "majority"], typer.Option(help="How the votes on a pair are added up.")
-    ] = "dawid_skene",
+    labels: Annotated[LabelMethod, typer.Option(help="How the votes on a pair are added up.")] = "dawid_skene",
     project: Annotated[Path | None, typer.Option(help="The project folder.", show_default="from here upwards")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -6,7 +6,7 @@ Names and defaults are TRL's. Each field carries its help, which is what `--help
 from dataclasses import dataclass, field
 from typing import Literal
 
-from accord.feedback import AccordError
+from accord.feedback import AccordError, LabelMethod
 
 
 @dataclass
@@ -79,7 +79,7 @@ class DataOptions:
         metadata={"help": "Hold out this share of the prompts, where the data has no test split of its own."},
     )
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first so many examples only."})
-    labels: Literal["majority", "vote_share", "dawid_skene"] = field(
+    labels: LabelMethod = field(
         default="dawid_skene",
         metadata={"help": "How several people's votes on the same thing become one (soft) label."},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from accord.quality.survey import Survey, Voter
 
 INDENT = (0, 0, 1, 2)
+#: Letters of a prompt that are shown.
+WIDTH = 60
 
 
 def command(
@@ -61,7 +63,23 @@ def command(
     if as_json:
         print(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
     else:
-        show(console, title, found, top)
+        prompts = {noun.id: _short(text_of(noun.content)) for noun in nouns if isinstance(noun, Prompt)}
+        show(console, title, found, top, prompts)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+
+
+def _days(between: str) -> str:
+    """From "first/last" in ISO 8601: the days, or the minutes where that is one day."""
+    first, last = between.split("/")
+    return (
+        f"{first[:10]} to {last[:10]}"
+        if first[:10] != last[:10]
+        else f"{first[:16].replace('T', ' ')} to {last[11:16]}"
+    )
 
 
 def _nouns(files: list[Path] | None, format: str | None) -> tuple[str, list, dict[str, tuple[int, int]]]:
@@ -78,7 +96,7 @@ def _nouns(files: list[Path] | None, format: str | None) -> tuple[str, list, dic
         return f"project {project.name}", list(nouns), Controls(store).outcomes()
 
 
-def show(console: Console, title: str, found: Survey, top: int) -> None:
+def show(console: Console, title: str, found: Survey, top: int, prompts: Mapping[str, str]) -> None:
     """The figures, then what speaks against annotators, then annotators and prompts."""
     console.print(f"\n[bold]{escape(title)}[/]\n")
     table = Table.grid(padding=(0, 2))
@@ -95,13 +113,13 @@ def show(console: Console, title: str, found: Survey, top: int) -> None:
     parts = sorted((part for part in found.by_prompt if part.alpha is not None), key=lambda part: part.alpha or 0.0)
     if len(parts) > 1:
         console.print("[bold]Prompts on which people agree least[/]\n")
-        console.print(Padding(parts_table(parts[:top]), INDENT, expand=False))
+        console.print(Padding(parts_table(parts[:top], lambda id: prompts.get(id, id)), INDENT, expand=False))
     if found.by_tag:
         console.print("[bold]Tags[/]\n")
         console.print(Padding(parts_table(found.by_tag), INDENT, expand=False))
-    if len(found.by_time) > 1:
+    if len({_days(part.name) for part in found.by_time}) > 1:  # else all came at once, as from a file without times
         console.print("[bold]In time[/]\n")
-        console.print(Padding(parts_table(found.by_time), INDENT, expand=False))
+        console.print(Padding(parts_table(found.by_time, _days), INDENT, expand=False))
     if max(len(found.voters), len(parts), len(found.findings)) > top:
         console.print(f"[dim]The first {top} of each; accord quality --json has them all.[/]")
 
@@ -171,7 +189,7 @@ def voters_table(voters: Iterable[Voter]) -> Table:
     return table
 
 
-def parts_table(parts: Iterable[Part]) -> Table:
+def parts_table(parts: Iterable[Part], called: Callable[[str], str] = str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("", overflow="fold")
     for name in ("votes", "α", ""):
@@ -179,5 +197,5 @@ def parts_table(parts: Iterable[Part]) -> Table:
     for part in parts:
         interval = "" if part.low is None else f"({part.low:.2f} to {part.high:.2f})"
         alpha = "" if part.alpha is None else f"{part.alpha:.2f}"
-        table.add_row(escape(part.name), f"{part.votes:,}", alpha, interval)
+        table.add_row(escape(called(part.name)), f"{part.votes:,}", alpha, interval)
     return table

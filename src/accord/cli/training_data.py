@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from accord.exchange.rows import (
     unpaired_rows,
 )
 from accord.exchange.snapshot import MANIFEST, read_snapshot
-from accord.feedback import AccordError, Annotator, Comparison, Noun, Prompt, Rating, Response, from_json
+from accord.feedback import COIN, AccordError, Annotator, Comparison, Noun, Prompt, Rating, Response, from_json
 from accord.quality import pair_labels, response_labels
 from accord.store import Store
 
@@ -96,6 +96,12 @@ def rows_for(method: str, data: DataOptions) -> Rows:
     train, test = (list(rows) for rows in make(votes, data.labels, split, notes))
     if not train:
         raise AccordError(_nothing(method, names, votes, test=len(test)))
+    if (said := _how_sure(form, train)) is not None:
+        meta["coin_tosses"] = sum(abs(p - 0.5) < COIN for p in said)
+        if meta["coin_tosses"]:
+            notes.append(
+                f"{meta['coin_tosses']:,} of {len(said):,} labels are close to a coin toss (see accord quality)"
+            )
     return _limited(Rows(form, {"train": train, "test": test}, meta, notes), data)
 
 
@@ -169,6 +175,12 @@ def _selected(loaded: Any, data: DataOptions) -> Iterator[Noun]:
     with tempfile.TemporaryDirectory() as folder:
         chosen.save_to_disk(folder)
         yield from read(folder, data.dataset_format)
+
+
+def _how_sure(form: str, rows: Sequence[Row]) -> list[float] | None:
+    """The probabilities that the rows carry; None where their form has none."""
+    column = {"preference": "p_chosen", "unpaired": "p_desirable"}.get(form)
+    return None if column is None else [row.get(column, 1.0) for row in rows]
 
 
 def _preferences(votes: Votes, labels: str, split: Split, notes: list[str]) -> Iterator[Iterable[Row]]:

@@ -15,13 +15,14 @@ from accord.feedback.campaigns import (
 )
 from accord.feedback.content import Content, Message, Prompt, Response, fingerprint, from_json, text_of, to_json
 from accord.feedback.errors import AccordError
-from accord.feedback.labels import PairLabel, ResponseLabel
+from accord.feedback.labels import COIN, LabelMethod, PairLabel, ResponseLabel
 from accord.feedback.people import Invite, Role, Token, User
 from accord.feedback.votes import Annotator, AnnotatorKind, Choice, Comparison, Rating, Sides, Vote
 
 Noun = Prompt | Response | Annotator | Comparison | Rating
 
 __all__ = [
+    "COIN",
     "FLAG_REASONS",
     "SKIP_REASONS",
     "AccordError",
@@ -38,6 +39,7 @@ __all__ = [
     "Form",
     "Guideline",
     "Invite",
+    "LabelMethod",
     "Message",
     "Noun",
     "PairAnswer",

@@ -2,7 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+#: Ways to add votes up: `accord.quality.LABELS` has them.
+LabelMethod = Literal["dawid_skene", "bradley_terry", "vote_share", "majority"]
+
+#: A probability nearer to ½ than this is close to a coin toss.
+COIN = 0.1
 
 
 @dataclass(frozen=True, slots=True)

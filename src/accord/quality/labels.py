@@ -5,7 +5,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from accord.feedback import Annotator, AnnotatorKind, Choice, Comparison, PairLabel, Rating, ResponseLabel, Sides, Vote
+from accord.feedback import (
+    Annotator,
+    AnnotatorKind,
+    Choice,
+    Comparison,
+    PairLabel,
+    Rating,
+    ResponseLabel,
+    Sides,
+    Vote,
+)
 from accord.quality import bradley_terry as crowd
 from accord.quality.dawid_skene import TIE, A, B, Floats, Votes, fit
 from accord.quality.stated import Preference, of_comparison, of_rating

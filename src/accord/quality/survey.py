@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from accord.feedback import Annotator, AnnotatorKind, Choice, Comparison
+from accord.feedback import COIN, Annotator, AnnotatorKind, Choice, Comparison
 from accord.quality.agreement import Agreement, Measured, ac1, agreement, opinions_of_pairs, opinions_of_strengths
 from accord.quality.agreement import ordinal_alpha as by_strength
 from accord.quality.agreement_by import Part, agreement_by_prompt, agreement_by_tag, agreement_by_time
@@ -15,9 +15,6 @@ from accord.quality.agreement_without import without_each
 from accord.quality.bad_hands import Finding, bad_hands
 from accord.quality.labels import LABELS, PairVotes, pair_labels, pair_votes
 from accord.quality.wilson import wilson
-
-#: A label nearer to ½ than this is close to a coin toss.
-COIN = 0.1
 
 
 @dataclass(frozen=True, slots=True)

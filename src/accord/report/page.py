@@ -57,7 +57,14 @@ def lead(facts: Facts) -> str:
     """What was trained, how, on what and by whose votes: one sentence."""
     model = Path(str(facts.info.get("base_model") or "a language model")).name
     how = f" {facts.method_name}" if facts.method_name else ""
-    return f"{model}, trained{how}{_on(facts)}{_by(facts)}."
+    return f"{model}, trained{how}{_on(facts)}{_by(facts)}.{_tosses(facts)}"
+
+
+def _tosses(facts: Facts) -> str:
+    tosses, train = number(facts.data.get("coin_tosses")), facts.rows("train")
+    if not tosses or not train:
+        return ""
+    return f" {count(tosses, 'label')} ({100 * tosses / train:.0f} %) {'is' if tosses == 1 else 'are'} close to a coin toss."
 
 
 def _on(facts: Facts) -> str:

@@ -10,7 +10,6 @@ from accord.feedback.campaigns import SKIP_REASONS
 from accord.web.schemas import Body, Text, Turn, storable
 
 Only = Literal["all", "open", "done", "control", "flagged", "named", "closed"]
-Labels = Literal["dawid_skene", "vote_share", "majority"]
 ExportForm = Literal["dpo", "kto", "reward", "votes"]
 FileType = Literal["jsonl", "csv", "parquet"]
 Split = Literal["", "train", "test"]

@@ -8,12 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from accord.feedback import AccordError, User
+from accord.feedback import AccordError, LabelMethod, User
 from accord.web.exporting import export
 from accord.web.identity import AsCurator, OfSite
 from accord.web.pages import page
 from accord.web.schemas import Text
-from accord.web.schemas_curating import ExportForm, FileType, Labels
+from accord.web.schemas_curating import ExportForm, FileType
 from accord.web.site import Site
 from accord.web.uploads import plain_name
 
@@ -37,7 +37,7 @@ def file_from_page(
     user: AsCurator,
     site: OfSite,
     form: ExportForm = "dpo",
-    labels: Labels = "dawid_skene",
+    labels: LabelMethod = "dawid_skene",
     type: FileType = "jsonl",
     campaign: CampaignId = "",
 ) -> Response:
@@ -54,7 +54,7 @@ def file(
     user: AsCurator,
     site: OfSite,
     form: ExportForm = "dpo",
-    labels: Labels = "dawid_skene",
+    labels: LabelMethod = "dawid_skene",
     type: FileType = "jsonl",
     campaign: CampaignId = "",
 ) -> StreamingResponse:
