@@ -94,6 +94,19 @@ def test_votes_of_a_project_are_trained_on(accord, tiny_model_dir):
     assert json.loads(Path("runs/dpo/run.json").read_text())["config"]["model_name_or_path"] == str(tiny_model_dir)
 
 
+def test_labels_close_to_a_coin_toss_are_counted(accord):
+    def vote(n, who, right):
+        answers = ["A short answer.", "Another, longer answer."]
+        better, worse = answers if right else reversed(answers)
+        return {"prompt": f"Question {n}?", "chosen": better, "rejected": worse, "annotator": who}
+
+    rows = [vote(n, f"person {k}", k < 2 or n > 2) for n in range(6) for k in range(4)]  # on three they are even
+    write(Path("pairs.jsonl"), rows)
+    done = accord("dpo", *accord.common, "--labels", "vote_share", "--test_fraction", 0, "--output_dir", "out")
+    assert "3 of 6 labels are close to a coin toss" in done.output
+    assert "3 labels (50 %) are close to a coin toss" in Path("out/report.html").read_text(encoding="utf-8")
+
+
 def test_a_snapshot_trains_again_on_the_same_rows(accord):
     assert accord("dpo", *accord.common, "--output_dir", "first", "--max_steps", 1).exit_code == 0
     done = accord("dpo", *accord.common, "--output_dir", "second", "--max_steps", 1, "--dataset_name", "first/data")

@@ -98,10 +98,8 @@ def rows_for(method: str, data: DataOptions) -> Rows:
         raise AccordError(_nothing(method, names, votes, test=len(test)))
     if (said := _how_sure(form, train)) is not None:
         meta["coin_tosses"] = sum(abs(p - 0.5) < COIN for p in said)
-        if meta["coin_tosses"]:
-            notes.append(
-                f"{meta['coin_tosses']:,} of {len(said):,} labels are close to a coin toss (see accord quality)"
-            )
+        if tosses := meta["coin_tosses"]:
+            notes.append(f"{tosses:,} of {len(said):,} labels are close to a coin toss (see accord quality)")
     return _limited(Rows(form, {"train": train, "test": test}, meta, notes), data)
 
 

@@ -64,7 +64,8 @@ def _tosses(facts: Facts) -> str:
     tosses, train = number(facts.data.get("coin_tosses")), facts.rows("train")
     if not tosses or not train:
         return ""
-    return f" {count(tosses, 'label')} ({100 * tosses / train:.0f} %) {'is' if tosses == 1 else 'are'} close to a coin toss."
+    are = "is" if tosses == 1 else "are"
+    return f" {count(tosses, 'label')} ({100 * tosses / train:.0f} %) {are} close to a coin toss."
 
 
 def _on(facts: Facts) -> str:
