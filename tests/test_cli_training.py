@@ -105,6 +105,8 @@ def test_labels_close_to_a_coin_toss_are_counted(accord):
     done = accord("dpo", *accord.common, "--labels", "vote_share", "--test_fraction", 0, "--output_dir", "out")
     assert "3 of 6 labels are close to a coin toss" in done.output
     assert "3 labels (50 %) are close to a coin toss" in Path("out/report.html").read_text(encoding="utf-8")
+    again = accord("dpo", *accord.common, "--labels", "vote_share", "--test_fraction", 0, "--max_train_samples", 1)
+    assert " of 1 labels" in again.output or "coin toss" not in again.output
 
 
 def test_a_snapshot_trains_again_on_the_same_rows(accord):

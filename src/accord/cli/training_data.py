@@ -96,7 +96,7 @@ def rows_for(method: str, data: DataOptions) -> Rows:
     train, test = (list(rows) for rows in make(votes, data.labels, split, notes))
     if not train:
         raise AccordError(_nothing(method, names, votes, test=len(test)))
-    if (said := _how_sure(form, train)) is not None:
+    if (said := _how_sure(form, train[: data.max_train_samples])) is not None:
         meta["coin_tosses"] = sum(abs(p - 0.5) < COIN for p in said)
         if tosses := meta["coin_tosses"]:
             notes.append(f"{tosses:,} of {len(said):,} labels are close to a coin toss (see accord quality)")
