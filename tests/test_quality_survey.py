@@ -1,6 +1,8 @@
 """A survey of votes, and `accord quality`, on crowds whose members are known."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -126,3 +128,8 @@ def test_without_votes_it_says_what_to_do(project):
 
 def test_every_method_has_a_name_that_commands_know():
     assert set(get_args(LabelMethod)) == set(LABELS)
+
+
+def test_the_package_that_the_voting_server_imports_does_not_load_scipy():
+    loaded = "import accord.quality, sys; print(any(name.startswith('scipy') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout.strip() == "False"

@@ -1,4 +1,8 @@
-"""How far votes can be trusted: votes into soft labels, and annotators that are simulated."""
+"""How far votes can be trusted: votes into soft labels, and annotators that are simulated.
+
+What needs SciPy, which takes a second to load, is imported from its own module: `quality.bad_hands`, `quality.survey`,
+`quality.select`, `quality.curve`. The voting server imports this package.
+"""
 
 from accord.quality.agreement import (
     STRENGTHS,
@@ -19,7 +23,6 @@ from accord.quality.agreement_by import (
     agreement_by_time,
 )
 from accord.quality.agreement_without import Without, without_each
-from accord.quality.bad_hands import Finding, bad_hands
 from accord.quality.crowd import Crowd, Role, draw_crowd, draw_margins, simulate_comparisons, simulate_votes
 from accord.quality.kappa import Kappa, kappas
 from accord.quality.labels import LABELS, pair_labels, response_labels
@@ -34,7 +37,6 @@ __all__ = [
     "Agreement",
     "Crowd",
     "Drawn",
-    "Finding",
     "Kappa",
     "Measured",
     "Part",
@@ -48,7 +50,6 @@ __all__ = [
     "agreement_by_prompt",
     "agreement_by_tag",
     "agreement_by_time",
-    "bad_hands",
     "draw",
     "draw_crowd",
     "draw_margins",

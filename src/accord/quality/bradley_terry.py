@@ -20,6 +20,7 @@ Davidson, "On Extending the Bradley-Terry Model to Accommodate Ties in Paired Co
 annotators: Chen, Bennett, Collins-Thompson & Horvitz, "Pairwise Ranking Aggregation in a Crowdsourced Setting", 2013.
 """
 
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -63,8 +64,6 @@ class Fit(NamedTuple):
 
     def interval_I2(self, level: float = 0.95) -> Floats:
         """P(A better) + ½ P(tie) at both ends of the margin's central interval: what more votes may yet move it to."""
-        from statistics import NormalDist
-
         reach_I = NormalDist().inv_cdf((1 + level) / 2) * self.margin_error_I
         ends = [_answers(self.margin_I + sign * reach_I, 0 * reach_I, self.scale, self.tie) for sign in (-1, 1)]
         return np.stack([probs_I3[:, A] + probs_I3[:, TIE] / 2 for probs_I3 in ends], axis=1)
@@ -196,7 +195,7 @@ def _calibrated(votes: Votes, ends_I2: Ints) -> tuple[float, float] | None:
             error_N[held_N] = found.margin_error_I[votes.item_N[held_N]]
     rows = np.arange(len(part_N))
 
-    def loss(x: NDArray[np.float64]) -> float:
+    def loss(x: Floats) -> float:
         return -np.log(_answers(margin_N, error_N, np.exp(x[0]), x[1])[rows, votes.vote_N]).mean()
 
     log_scale, tie = minimize(loss, [0.0, 0.0], method="Nelder-Mead", options={"maxiter": 80}).x

@@ -16,7 +16,7 @@ from accord.feedback import (
     Sides,
     Vote,
 )
-from accord.quality import bradley_terry as crowd
+from accord.quality.bradley_terry import fit as bradley_terry_fit
 from accord.quality.dawid_skene import TIE, A, B, Floats, Votes, fit
 from accord.quality.stated import Preference, of_comparison, of_rating
 
@@ -69,7 +69,7 @@ def bradley_terry(votes: Votes) -> Weighed:
     `dawid_skene` where items are no pairs."""
     if votes.ends_I2 is None:
         return dawid_skene(votes)
-    probs_I3 = crowd.fit(votes).probs_I3()
+    probs_I3 = bradley_terry_fit(votes).probs_I3()
     return Weighed(probs_I3[:, A] + probs_I3[:, TIE] / 2, probs_I3[:, TIE])
 
 

@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 
 from accord.feedback import COIN, Annotator, AnnotatorKind, Choice, Comparison
-from accord.quality.agreement import Agreement, Measured, ac1, agreement, opinions_of_pairs, opinions_of_strengths
-from accord.quality.agreement import ordinal_alpha as by_strength
+from accord.quality.agreement import (
+    Agreement,
+    Measured,
+    ac1,
+    agreement,
+    opinions_of_pairs,
+    opinions_of_strengths,
+    ordinal_alpha,
+)
 from accord.quality.agreement_by import Part, agreement_by_prompt, agreement_by_tag, agreement_by_time
 from accord.quality.agreement_without import without_each
 from accord.quality.bad_hands import Finding, bad_hands
+from accord.quality.dawid_skene import TIE, A
 from accord.quality.labels import LABELS, PairVotes, pair_labels, pair_votes
 from accord.quality.wilson import wilson
 
@@ -110,7 +118,7 @@ def survey(
         simulated=sum(kinds.get(one) is AnnotatorKind.SIMULATED for one in said.annotators),
         choices={choice.value: n for choice, n in Counter(vote.choice for vote in said.comparisons).items()},
         agreement=agreement(opinions, seed=seed),
-        strengths=by_strength(opinions_of_strengths(by_people), seed=seed) if stated else None,
+        strengths=ordinal_alpha(opinions_of_strengths(by_people), seed=seed) if stated else None,
         ac1=ac1(opinions, seed=seed),
         labels=[_labels(by_people, method) for method in methods],
         voters=_voters(said, found.weight_J, found.known_J.mean_J, found.known_J.se_J, without),
@@ -159,8 +167,8 @@ def _voters(
     for number, side, answer in zip(
         said.votes.annotator_N.tolist(), said.votes.side_N.tolist(), said.votes.vote_N.tolist(), strict=True
     ):
-        if side and answer != 1:
-            left.setdefault(said.annotators[number], []).append((answer == 0) == (side == 1))
+        if side and answer != TIE:
+            left.setdefault(said.annotators[number], []).append((answer == A) == (side == 1))
     return sorted(
         (
             Voter(
