@@ -11,9 +11,9 @@ from sqlalchemy import event
 from accord.feedback import AccordError, Choice, Said
 from accord.store import Store
 from accord.store.asking import Cast, Conflict, Saved
-from accord.store.engine import PRAGMAS
+from accord.store.engine import PRAGMAS, DatabaseTrouble
 from accord.store.tables import metadata
-from web_kit import campaign, make_site, user, world
+from web_kit import campaign, client, make_site, user, world
 
 LEFT = {"choice": "left"}
 
@@ -148,3 +148,24 @@ def test_who_waits_to_write_gives_up_in_the_end(sqlite_store_url, monkeypatch):
         other.execute("ROLLBACK")
         with store.writing():
             pass  # and it can be written to again
+
+
+def test_where_the_database_cannot_be_used_all_hear_so_at_once(sqlite_store_url, monkeypatch):
+    monkeypatch.setitem(PRAGMAS, "busy_timeout", 50)
+    with Store.open(sqlite_store_url) as store, closing(sqlite3.connect(store._engine.url.database)) as other:
+        store.add(world(prompts=6, answers=2))
+        site = make_site(store, team=True)
+        asked = campaign(site, overlap=3)
+        casts = [cast(site, asked, user(site, name).annotator_id, n) for n, name in enumerate(("ann", "bob"))]
+        ann, tried = client(site, next(iter(site.people.all()))), []
+        event.listen(store._engine, "begin", tried.append)
+        other.isolation_level = None
+        other.execute("BEGIN IMMEDIATE")
+        outcomes = site.asking.answer_all(casts)
+        assert [type(outcome) for outcome in outcomes] == [DatabaseTrouble] * 2
+        assert len(tried) <= 1
+        body = {"id": "vote-00000009", "question": casts[0].said.question_id, "answer": LEFT}
+        answer = ann.post("/api/votes", json=body)
+        assert (answer.status_code, "database is locked" in answer.text) == (503, True)
+        other.execute("ROLLBACK")
+    # the page sends again what is answered with 503: `verdict` in sender.js

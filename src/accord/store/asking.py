@@ -6,7 +6,6 @@ it; a lease that has ended gives it to somebody else, but an answer that comes l
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -31,7 +30,7 @@ from accord.feedback import (
 )
 from accord.feedback.answers import answer_json, answer_of, numbered, passed, votes, withdrawn
 from accord.store import tables, web_rows
-from accord.store.engine import insert_new
+from accord.store.engine import DatabaseTrouble, insert_new
 from accord.store.leases import lease, until
 from accord.store.rows import MAPPERS, Mapper, Row
 from accord.store.store import Store
@@ -144,8 +143,12 @@ class Asking:
         What `answer` would raise for one stands in its place, and keeps no other from being saved.
         """
         if len({(one.annotator_id, one.said.question_id) for one in answers}) == len(answers) > 1:
-            with suppress(Exception):  # one of them is at fault: each by itself then
+            try:
                 return [*self._answer(answers)]
+            except DatabaseTrouble as trouble:  # nobody is at fault: none is tried again, and waited for, by itself
+                return [trouble] * len(answers)
+            except Exception:
+                pass  # one of them is at fault: each by itself then
         return [self._outcome(one) for one in answers]
 
     def _outcome(self, one: Cast) -> Saved | Exception:
@@ -254,7 +257,9 @@ def _keep(connection: Connection, said: Sequence[Said], found: Sequence[Given]) 
     for mapper in (MAPPERS[Comparison], MAPPERS[Rating]):
         rows = [row for outcome in new if outcome.mapper is mapper for row in outcome.rows]
         if rows and connection.execute(insert_new(connection.dialect, mapper.table), rows).rowcount < len(rows):
-            [one], [given] = said, found  # a ValueError where there are several: each is tried by itself then
+            if len(said) > 1:
+                raise Conflict("one of several votes is there already")  # which one, is found by trying each by itself
+            [one], [given] = said, found
             if _is_own(connection, mapper, one.vote_id, given.assignment):
                 return [None]
             raise Conflict(

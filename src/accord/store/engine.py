@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import URL, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 
 from accord.feedback import AccordError
 
@@ -50,6 +50,11 @@ REMEDIES = {
     "Connection refused": "is the server running, and is this its address?",
     "timeout expired": "is the server running, and is this its address?",
 }
+
+
+class DatabaseTrouble(AccordError):
+    """The database cannot be used just now: locked, full, unreachable, or two transactions wait for each other."""
+
 
 #: Seconds in which a PostgreSQL server must answer.
 PATIENCE = 10
@@ -138,10 +143,12 @@ def _insert_new(database: str, table: Any) -> Any:
 
 @contextmanager
 def one_line(url: URL) -> Iterator[None]:
-    """Turns what a database says of itself (locked, full, unreachable, no database at all) into an AccordError."""
+    """Turns what a database says of itself (locked, full, unreachable, no database at all) into an AccordError; what
+    may be over in a moment into DatabaseTrouble."""
     try:
         yield
     except DBAPIError as error:
         said = str(error.orig).strip().splitlines()[0]
         remedy = next((f" ({remedy})" for words, remedy in REMEDIES.items() if words in said), "")
-        raise AccordError(f"{shown(url)}: {said}{remedy}") from error
+        kind = DatabaseTrouble if isinstance(error, OperationalError | InterfaceError) else AccordError
+        raise kind(f"{shown(url)}: {said}{remedy}") from error

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from accord import __version__
 from accord.feedback import AccordError
 from accord.store.asking import Conflict
+from accord.store.engine import DatabaseTrouble
 from accord.web.identity import Refused, Sessions
 from accord.web.later import Later
 from accord.web.pages import page
@@ -131,6 +132,10 @@ async def _conflict(request: Request, error: Any) -> Response:
     return _told(request, 409, str(error))
 
 
+async def _later(request: Request, trouble: Any) -> Response:
+    return _told(request, 503, str(trouble))  # pages keep what they could not send, and send it again
+
+
 async def _mendable(request: Request, error: Any) -> Response:
     return _told(request, 400, str(error))
 
@@ -151,6 +156,7 @@ HANDLERS: dict[Any, Any] = {
     HTTPException: _http,
     RequestValidationError: _invalid,
     Conflict: _conflict,
+    DatabaseTrouble: _later,
     AccordError: _mendable,
     KeyError: _missing,
     TooLarge: _too_large,
