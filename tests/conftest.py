@@ -4,8 +4,10 @@ A test that takes `database_url` runs twice, on a migrated store without rows in
 are one kind each: `sqlite_store_url`, `postgres_store_url`, and `postgres_url` of a database with nothing in it.
 """
 
+import asyncio
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 # Two threads a test process fight over two cores; set before torch is imported.
@@ -147,3 +149,10 @@ def chromium():
 
     with browsing() as browser:
         yield browser
+
+
+def run_apart(story):
+    """What the coroutine `story` returns, run in a thread of its own: where Playwright is in use, its loop runs in
+    this one all the time."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, story).result()

@@ -23,7 +23,7 @@ from accord.policy.load import load_policy
 from accord.rollout import Sampler
 from accord.runs import Run
 from accord.web.arena.worker import Event, ModelWorker
-from conftest import make_tiny_llama
+from conftest import make_tiny_llama, run_apart
 
 pytestmark = pytest.mark.xdist_group("arena-worker")  # they share a process and runs
 
@@ -403,7 +403,7 @@ def in_a_loop(story, **settings):
         finally:
             await worker.close()
 
-    asyncio.run(run())
+    run_apart(run())
 
 
 def test_an_answer_is_a_series_of_events():
@@ -556,28 +556,25 @@ def test_the_models_survive_the_death_of_their_process(tuned, tiny_model_dir):
     messages = [{"role": "user", "content": "Hello"}]
 
     async def story(worker):
-        async def answers(**changes):
-            settings = {"seed": 3, "max_new_tokens": 24} | changes
-            async with aclosing(worker.answer([f"base:{tuned}", tuned], messages, **settings)) as events:
-                async for event in events:
-                    yield event
+        async def answers():
+            async with aclosing(worker.answer([f"base:{tuned}", tuned], messages, seed=3, max_new_tokens=24)) as events:
+                return [event async for event in events]
 
-        def killed():
-            child = next(each for each in psutil.Process().children() if "accord.cli.arena_worker" in each.cmdline())
-            child.send_signal(signal.SIGKILL)
-
-        events = []
-        async for event in answers(max_new_tokens=1900, temperature=1.0):
-            events.append(event)
-            if len(events) == 1:  # at any later one a random model may be done
-                killed()
-        assert events[-1].kind == "error"
-        assert events[-1].text.startswith("the process that answers has ended (Killed)")
-        events = [event async for event in answers()]
-        assert events[0] == Event("loading")
-        assert events[-1] == Event("done")
-        said = ["".join(event.text for event in events if event.kind == "piece" and event.side == s) for s in (0, 1)]
-        assert said == [alone(place, asked(""), side)[0] for side, place in enumerate((tiny_model_dir, tuned))]
+        before = await answers()
+        child = next(each for each in psutil.Process().children() if "accord.cli.arena_worker" in each.cmdline())
+        child.suspend()  # a random model may be done before it can be killed
+        asked_again = asyncio.create_task(answers())
+        await asyncio.sleep(0.2)
+        child.kill()
+        (event,) = await asked_again
+        assert event.kind == "error"
+        assert event.text.startswith("the process that answers has ended (Killed)")
+        after = await answers()
+        assert before[0] == after[0] == Event("loading")
+        assert before[-1] == after[-1] == Event("done")
+        for events in (before, after):
+            said = ["".join(each.text for each in events if each.kind == "piece" and each.side == s) for s in (0, 1)]
+            assert said == [alone(place, asked(""), side)[0] for side, place in enumerate((tiny_model_dir, tuned))]
 
     in_a_loop(story, command=REAL)
 
@@ -601,7 +598,7 @@ def test_a_server_that_is_killed_leaves_no_process_behind():
     (child,) = psutil.Process(server.pid).children()
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
-    assert asyncio.run(gone(child.pid))
+    assert run_apart(gone(child.pid))
 
 
 def test_the_server_does_not_import_torch():

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from accord.web.together import MOST, Together
+from conftest import run_apart
 
 
 def test_what_comes_meanwhile_is_the_next_turn_and_comes_in_order():
@@ -26,7 +27,7 @@ def test_what_comes_meanwhile_is_the_next_turn_and_comes_in_order():
         first.set()
         return await asyncio.gather(*tasks)
 
-    assert asyncio.run(story()) == [10 * n for n in range(MOST + 3)]
+    assert run_apart(story()) == [10 * n for n in range(MOST + 3)]
     assert turns == [[0], list(range(1, MOST + 1)), [MOST + 1, MOST + 2]]
 
 
@@ -40,10 +41,10 @@ def test_each_hears_what_went_wrong_with_its_own_and_all_if_nothing_went_right()
         together = Together(work)
         return await asyncio.gather(*(together.do(one) for one in brought), return_exceptions=True)
 
-    first, bad, last = asyncio.run(outcomes("first", "bad", "last"))
+    first, bad, last = run_apart(outcomes("first", "bad", "last"))
     assert (first, last) == ("first", "last")
     assert isinstance(bad, ValueError)
-    assert any(isinstance(one, OSError) for one in asyncio.run(outcomes("one", "the end")))
+    assert any(isinstance(one, OSError) for one in run_apart(outcomes("one", "the end")))
 
 
 def test_who_goes_away_stops_nobody():
@@ -67,5 +68,5 @@ def test_who_goes_away_stops_nobody():
         go_on.set()
         return await stays
 
-    assert asyncio.run(story()) == "stays"
+    assert run_apart(story()) == "stays"
     assert done == ["gone", "stays"]
