@@ -301,3 +301,53 @@ def test_few_votes_are_shrunk_towards_the_others():
     )
     newcomer = fit(plus_one).theta_J4[15, 0]
     assert abs(newcomer - agree.mean()) < 0.35 * agree.std()
+
+
+@pytest.mark.parametrize("method", LABELS)
+def test_whoever_counts_nothing_changes_nothing(method):
+    _, _, votes = simulated_votes(2)
+    chance, friends = np.random.default_rng(0), ("one", "two", "three", "four")
+    settled = {prompt: chance.choice(["left", "right"]) for prompt in dict.fromkeys(v.prompt_id for v in votes)}
+    loud = [vote(said, who, prompt=prompt, id=f"{who} {prompt}") for prompt, said in settled.items() for who in friends]
+
+    def found(said, **weights):
+        return {label.prompt_id: p_a([label]) for label in pair_labels(said, method, weights=weights)}
+
+    assert found([*votes, *loud], **dict.fromkeys(friends, 0.0)) == pytest.approx(found(votes), abs=0.03)
+    assert found([*votes, *loud]) != pytest.approx(found(votes), abs=0.03)
+
+
+def test_half_a_vote_is_half_a_vote():
+    said = votes_of("L L R T")
+    (label,) = pair_labels(said, "vote_share", weights={v.annotator_id: 0.5 for v in said})
+    assert p_a([label]) == pytest.approx((2.5 * 0.5 + 1) / (4 * 0.5 + 2))
+    assert label.weight == 0.5
+
+
+def test_a_pair_weighs_as_much_as_the_weightiest_of_its_votes():
+    said = votes_of("L R")
+    one, other = (v.annotator_id for v in said)
+    (label,) = pair_labels(said, weights={one: 0.2})
+    assert label.weight == 1.0
+    (label,) = pair_labels(said, weights={one: 0.2, other: 0.0})
+    assert label.weight == 0.2
+    assert {r.weight for r in response_labels(said, [], weights={one: 0.2, other: 0.0})} == {0.2}
+
+
+def test_what_is_wanted_where_nobody_gave_a_thumb_is_what_would_be_preferred():
+    """By Bradley and Terry: to the others, the mean over them."""
+    said = [
+        vote("left", f"{who} {left}{right}", left=left, right=right, id=f"{who} {left}{right}")
+        for who in range(6)
+        for left, right in ("ab", "bc", "ac")
+    ]
+    p = {label.response_id: label.p_desirable for label in response_labels(said, [], "bradley_terry")}
+    pairs = {frozenset((x.chosen_id, x.rejected_id)): x for x in pair_labels(said, "bradley_terry")}
+
+    def over(x, y):
+        label = pairs[frozenset((x, y))]
+        return label.p_chosen if label.chosen_id == x else 1 - label.p_chosen
+
+    assert p["a"] == pytest.approx((over("a", "b") + over("a", "c")) / 2)
+    assert p["b"] == pytest.approx((over("b", "a") + over("b", "c")) / 2)
+    assert p["a"] > p["b"] > p["c"]

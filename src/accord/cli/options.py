@@ -83,6 +83,14 @@ class DataOptions:
         default="dawid_skene",
         metadata={"help": "How several people's votes on the same thing become one (soft) label."},
     )
+    weigh_annotators: bool = field(
+        default=False,
+        metadata={"help": "Count votes less of those against whom something speaks (see accord quality)."},
+    )
+    group: Literal[1, 2] | None = field(
+        default=None,
+        metadata={"help": "Where people have two tastes (see accord quality): train for the larger group 1, or for 2."},
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.test_fraction < 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +13,12 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from accord.feedback import AccordError, Annotator, Comparison, Prompt, Response, text_of
+from accord.feedback import AccordError
 
 if TYPE_CHECKING:
     from accord.quality.agreement_by import Part
     from accord.quality.bad_hands import Finding
+    from accord.quality.groups import Groups, Split
     from accord.quality.survey import Survey, Voter
 
 INDENT = (0, 0, 1, 2)
@@ -45,26 +45,29 @@ def command(
 
       accord quality votes.csv pairs.jsonl --top 20
     """
+    from accord.cli.options import DataOptions
+    from accord.cli.project import find_project
+    from accord.cli.reading import Votes, nouns
+    from accord.cli.whose_votes import controls
     from accord.quality.survey import survey
 
     console = Console(highlight=False)
+    data = DataOptions(dataset_name=[str(path) for path in files or ()] or None, dataset_format=format)
     with Console(stderr=True).status("Reading votes"):
-        title, nouns, controls = _nouns(files, format)
-    said = [noun for noun in nouns if isinstance(noun, Comparison)]
-    if not said:
+        said = Votes.of(nouns(data))
+    title = ", ".join(path.name for path in files) if files else f"project {find_project().name}"
+    if not said.comparisons:
         raise AccordError(f"{title}: nobody has compared anything yet (accord serve to vote, accord import for votes)")
-    people = [noun for noun in nouns if isinstance(noun, Annotator)]
-    texts = {noun.id: len(text_of(noun.content)) for noun in nouns if isinstance(noun, Prompt | Response)}
+    people, lengths = said.annotators.values(), {id: len(text) for id, text in said.texts.items()}
     try:
-        with Console(stderr=True).status(f"Looking through {len(said):,} votes"):
-            found = survey(said, people, characters=texts, controls=controls, seed=seed)
+        with Console(stderr=True).status(f"Looking through {len(said.comparisons):,} votes"):
+            found = survey(said.comparisons, people, characters=lengths, controls=controls(data), seed=seed)
     except ValueError:
         raise AccordError(f"{title}: only what files state, and no votes of people (see accord doctor)") from None
     if as_json:
         print(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
     else:
-        prompts = {noun.id: _short(text_of(noun.content)) for noun in nouns if isinstance(noun, Prompt)}
-        show(console, title, found, top, prompts)
+        show(console, title, found, top, {id: _short(text) for id, text in said.texts.items()})
 
 
 def _short(text: str) -> str:
@@ -82,21 +85,7 @@ def _days(between: str) -> str:
     )
 
 
-def _nouns(files: list[Path] | None, format: str | None) -> tuple[str, list, dict[str, tuple[int, int]]]:
-    """What to call them, the nouns, and how annotators did on control questions."""
-    from accord.cli.project import find_project, open_store
-    from accord.exchange import read
-    from accord.store.controls import Controls
-
-    if files:
-        return ", ".join(path.name for path in files), list(read(files, format)), {}
-    project = find_project()
-    with open_store(project) as store:
-        nouns: Iterable = chain(store.prompts(), store.responses(), store.annotators(), store.comparisons())
-        return f"project {project.name}", list(nouns), Controls(store).outcomes()
-
-
-def show(console: Console, title: str, found: Survey, top: int, prompts: Mapping[str, str]) -> None:
+def show(console: Console, title: str, found: Survey, top: int, texts: Mapping[str, str]) -> None:
     """The figures, then what speaks against annotators, then annotators and prompts."""
     console.print(f"\n[bold]{escape(title)}[/]\n")
     table = Table.grid(padding=(0, 2))
@@ -104,6 +93,11 @@ def show(console: Console, title: str, found: Survey, top: int, prompts: Mapping
     for label, text in figures(found):
         table.add_row(label, text)
     console.print(Padding(table, INDENT, expand=False))
+    if found.groups:
+        console.print("[bold]One taste or two[/]\n")
+        console.print(Padding("\n".join(tastes(found.groups)), INDENT, expand=False))
+        if found.groups.splits:
+            console.print(Padding(splits_table(found.groups.splits[:top], texts), INDENT, expand=False))
     console.print("[bold]Labels[/]\n")
     console.print(Padding(labels_table(found), INDENT, expand=False))
     console.print("[bold]What speaks against annotators[/]\n")
@@ -113,7 +107,7 @@ def show(console: Console, title: str, found: Survey, top: int, prompts: Mapping
     parts = sorted((part for part in found.by_prompt if part.alpha is not None), key=lambda part: part.alpha or 0.0)
     if len(parts) > 1:
         console.print("[bold]Prompts on which people agree least[/]\n")
-        console.print(Padding(parts_table(parts[:top], lambda id: prompts.get(id, id)), INDENT, expand=False))
+        console.print(Padding(parts_table(parts[:top], lambda id: texts.get(id, id)), INDENT, expand=False))
     if found.by_tag:
         console.print("[bold]Tags[/]\n")
         console.print(Padding(parts_table(found.by_tag), INDENT, expand=False))
@@ -148,6 +142,36 @@ def _with_interval(measured) -> str:
     return f"{value:.2f} ({measured.low:.2f} to {measured.high:.2f})"
 
 
+def tastes(groups: Groups) -> Iterator[str]:
+    """Whether people are of one taste or two, in sentences."""
+    gain = f"{groups.gain:+.4f} ± {groups.error:.4f} nats a vote, on annotators not yet seen"
+    if not groups.groups:
+        yield f"One taste explains the votes as well as two (two: {gain})."
+        return
+    yield f"Two tastes explain the votes better than one ({gain})."
+    for number, group in enumerate(groups.groups, 1):
+        longer = "" if group.longer is None else f"; prefers the longer answer in {100 * group.longer:.0f} of 100 pairs"
+        yield (
+            f"Group {number}: {group.annotators:,} annotators ({group.sure:,} of them surely), "
+            f"{group.votes:,} votes{longer}."
+        )
+    yield f"They would choose alike in {100 * (groups.same or 0):.0f} of 100 pairs. To train for one: --group 1, or 2."
+
+
+def splits_table(splits: Iterable[Split], texts: Mapping[str, str]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
+    for name in ("prompt", "group 1 would rather have", "group 2"):
+        table.add_column(name, overflow="fold")
+    for one in splits:
+        first, second = (texts.get(id, id) for id in (one.first_choice, one.second_choice))
+        table.add_row(
+            escape(texts.get(one.prompt_id, one.prompt_id)),
+            f"{escape(first)} [dim]{100 * one.p_first:.0f} %[/]",
+            f"{escape(second)} [dim]{100 - 100 * one.p_second:.0f} %[/]",
+        )
+    return table
+
+
 def labels_table(found: Survey) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name, justify in (("--labels", "left"), ("pairs", "right"), ("close to a coin toss", "right"), ("", "left")):
@@ -174,9 +198,12 @@ def findings_table(findings: Iterable[Finding], top: int) -> Table | str:
 def voters_table(voters: Iterable[Voter]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("annotator", overflow="fold")
-    for name in ("votes", "ties", "left", "knows", "α without", "weight"):
+    voters = list(voters)
+    grouped = any(one.first_group is not None for one in voters)
+    for name in ("votes", "ties", "left", "knows", "α without", "weight", *(["group"] if grouped else [])):
         table.add_column(name, justify="right")
     for one in voters:
+        group = [] if one.first_group is None else [_membership(one.first_group)]
         table.add_row(
             escape(one.annotator_id),
             f"{one.votes:,}",
@@ -185,8 +212,14 @@ def voters_table(voters: Iterable[Voter]) -> Table:
             f"{100 * one.knowledge:.0f} ± {100 * one.knowledge_error:.0f} %",
             "" if one.without_them is None else f"{one.without_them:+.3f}",
             f"{one.weight:.2f}",
+            *group,
         )
     return table
+
+
+def _membership(first: float) -> str:
+    number, p = (1, first) if first >= 0.5 else (2, 1 - first)
+    return f"{number}, {100 * p:.0f} %"
 
 
 def parts_table(parts: Iterable[Part], called: Callable[[str], str] = str) -> Table:

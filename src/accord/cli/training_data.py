@@ -1,16 +1,15 @@
 """From `dataset_name` to the rows that a method trains on: files, project, snapshot or hub → nouns → labels → rows."""
 
-import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from accord.cli.options import DataOptions
-from accord.exchange import read
+from accord.cli.reading import Votes, nouns
+from accord.cli.whose_votes import hear
 from accord.exchange.rows import (
     Split,
     demonstration_rows,
@@ -20,9 +19,8 @@ from accord.exchange.rows import (
     unpaired_rows,
 )
 from accord.exchange.snapshot import MANIFEST, read_snapshot
-from accord.feedback import COIN, AccordError, Annotator, Comparison, Noun, Prompt, Rating, Response, from_json
+from accord.feedback import COIN, AccordError, Prompt, from_json
 from accord.quality import pair_labels, response_labels
-from accord.store import Store
 
 Row = dict[str, Any]
 
@@ -37,8 +35,6 @@ COLUMNS = {
     "kto": ("id", "prompt", "completion", "label", "p_desirable", "weight"),
     "reward": ("id", "prompt", "chosen", "rejected", "p_chosen", "weight", "margin", "p_tie"),
 }
-#: suffixes that no data set on the hub has
-FILES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".gz")
 
 
 class Rows(NamedTuple):
@@ -50,48 +46,22 @@ class Rows(NamedTuple):
     notes: list[str]
 
 
-@dataclass
-class Votes:
-    """All nouns at hand, by kind."""
-
-    prompts: list[Prompt] = field(default_factory=list)
-    responses: list[Response] = field(default_factory=list)
-    annotators: dict[str, Annotator] = field(default_factory=dict)
-    comparisons: list[Comparison] = field(default_factory=list)
-    ratings: list[Rating] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, nouns: Iterable[Noun]) -> "Votes":
-        votes = cls()
-        prompts: dict[tuple[str, str], Prompt] = {}
-        responses: dict[str, Response] = {}
-        for noun in nouns:
-            match noun:
-                case Prompt():
-                    prompts.setdefault((noun.id, noun.split), noun)
-                case Response():
-                    responses.setdefault(noun.id, noun)
-                case Annotator():
-                    votes.annotators[noun.id] = noun
-                case Comparison():
-                    votes.comparisons.append(noun)
-                case Rating():
-                    votes.ratings.append(noun)
-        votes.prompts, votes.responses = list(prompts.values()), list(responses.values())
-        return votes
-
-
 def rows_for(method: str, data: DataOptions) -> Rows:
     """The rows that `method` trains on and those held out. Raises AccordError where the data has none for it."""
     form, names = FORMS[method], data.dataset_name or []
     if len(names) == 1 and (Path(names[0]) / MANIFEST).is_file():
-        return _limited(_frozen(form, Path(names[0])), data)
-    votes = Votes.of(nouns(data))
-    split, notes = split_prompts(votes.prompts, data.test_fraction), list[str]()
+        return _limited(_frozen(form, Path(names[0]), data), data)
+    votes, notes = Votes.of(nouns(data)), list[str]()
+    hear(votes, data, notes)
+    split = split_prompts(votes.prompts, data.test_fraction)
     if method == "reward":
         split = _voted_on(votes, split, data.test_fraction, notes)
     meta: dict[str, Any] = {"source": names, "labels": data.labels, "test_fraction": data.test_fraction}
     meta["annotators"] = dict(Counter(annotator.kind.value for annotator in votes.annotators.values()))
+    if data.group is not None:
+        meta["group"] = data.group
+    if data.weigh_annotators:
+        meta["weights"] = votes.weights
     make = {"sft": _demonstrations, "preference": _preferences, "unpaired": _unpaired, "prompt": _prompts}[form]
     train, test = (list(rows) for rows in make(votes, data.labels, split, notes))
     if not train:
@@ -103,78 +73,6 @@ def rows_for(method: str, data: DataOptions) -> Rows:
     return _limited(Rows(form, {"train": train, "test": test}, meta, notes), data)
 
 
-def nouns(data: DataOptions) -> Iterator[Noun]:
-    """Everything that `dataset_name` holds; the project's votes where it is not given."""
-    names = data.dataset_name
-    if not names:
-        from accord.cli.project import find_project
-
-        return _stored(find_project().database)
-    if len(names) == 1:
-        if re.match(r"\w+(\+\w+)?://", names[0]) or names[0].endswith((".db", ".sqlite", ".sqlite3")):
-            return _stored(names[0])
-        if (Path(names[0]) / "accord.yaml").is_file():
-            from accord.cli.project import find_project
-
-            return _stored(find_project(Path(names[0])).database)
-        if not Path(names[0]).exists():
-            return _from_hub(names[0], data)
-        if (Path(names[0]) / "dataset_dict.json").is_file() and _splits_named(data):
-            from datasets import load_from_disk
-
-            return _selected(load_from_disk(names[0]), data)
-    if _splits_named(data):
-        raise AccordError("dataset_train_split, dataset_test_split: these files have no splits to choose from")
-    return read(names, data.dataset_format)
-
-
-def _splits_named(data: DataOptions) -> bool:
-    return (data.dataset_train_split, data.dataset_test_split) != ("train", "test")
-
-
-def _stored(database: str) -> Iterator[Noun]:
-    if "://" not in database and not Path(database).is_file():
-        raise AccordError(f"{database}: there is no such database; make one with `accord init` and `accord import`")
-    with Store.open(database) as store:
-        yield from store.prompts()
-        yield from store.responses()
-        yield from store.annotators()
-        yield from store.comparisons()
-        yield from store.ratings()
-
-
-def _from_hub(name: str, data: DataOptions) -> Iterator[Noun]:
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or Path(name).suffix in (
-        ".json",
-        ".jsonl",
-        ".csv",
-        ".parquet",
-        ".gz",
-    ):
-        raise AccordError(f"{name}: there is no such file or folder")
-    from datasets import load_dataset
-
-    try:
-        loaded = load_dataset(name, data.dataset_config)
-    except Exception as error:  # whatever the hub's client raises: no network, no such data set, a gated one …
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise AccordError(f"{name}: neither a file or folder here nor to be had from the hub ({why})") from error
-    return _selected(loaded, data)
-
-
-def _selected(loaded: Any, data: DataOptions) -> Iterator[Noun]:
-    """The two splits that were named, through a folder, because files are what exchange reads."""
-    from datasets import DatasetDict
-
-    if data.dataset_train_split not in loaded:
-        raise AccordError(f"dataset_train_split: '{data.dataset_train_split}' is none of {', '.join(loaded)}")
-    wanted = {"train": data.dataset_train_split, "test": data.dataset_test_split}
-    chosen = DatasetDict({split: loaded[name] for split, name in wanted.items() if name in loaded})
-    with tempfile.TemporaryDirectory() as folder:
-        chosen.save_to_disk(folder)
-        yield from read(folder, data.dataset_format)
-
-
 def _how_sure(form: str, rows: Sequence[Row]) -> list[float] | None:
     """The probabilities that the rows carry; None where their form has none."""
     column = {"preference": "p_chosen", "unpaired": "p_desirable"}.get(form)
@@ -182,7 +80,7 @@ def _how_sure(form: str, rows: Sequence[Row]) -> list[float] | None:
 
 
 def _preferences(votes: Votes, labels: str, split: Split, notes: list[str]) -> Iterator[Iterable[Row]]:
-    weighed = pair_labels(votes.comparisons, labels, annotators=votes.annotators.values())
+    weighed = pair_labels(votes.comparisons, labels, annotators=votes.annotators.values(), weights=votes.weights)
     telling = [label for label in weighed if label.weight > 0]
     if len(telling) < len(weighed):
         notes.append(f"{len(weighed) - len(telling)} pairs left out: both answers called bad, or the same answer twice")
@@ -191,7 +89,9 @@ def _preferences(votes: Votes, labels: str, split: Split, notes: list[str]) -> I
 
 
 def _unpaired(votes: Votes, labels: str, split: Split, notes: list[str]) -> Iterator[Iterable[Row]]:
-    weighed = response_labels(votes.comparisons, votes.ratings, labels, annotators=votes.annotators.values())
+    weighed = response_labels(
+        votes.comparisons, votes.ratings, labels, annotators=votes.annotators.values(), weights=votes.weights
+    )
     if votes.comparisons and not votes.ratings:
         notes.append("no thumbs in the data: preferred answers count as desirable, the others as undesirable")
     for prompts in split:
@@ -225,7 +125,9 @@ def _demonstrations(votes: Votes, labels: str, split: Split, notes: list[str]) -
         yield ({"id": row["id"], "prompt": row["prompt"], "completion": row["chosen"]} for row in rows)
 
 
-def _frozen(form: str, directory: Path) -> Rows:
+def _frozen(form: str, directory: Path, data: DataOptions) -> Rows:
+    if data.group is not None or data.weigh_annotators:
+        raise AccordError(f"{directory}: in a snapshot, votes are labels already: no --group, no --weigh_annotators")
     snapshot = read_snapshot(directory)
     if form == "prompt" and snapshot.form != form:
         asked = {split: _asked(snapshot.rows(split)) for split in snapshot.counts}

@@ -22,7 +22,7 @@ from scipy.stats import beta, binom
 
 from accord.quality.coordination import Alike, coordinated
 from accord.quality.dawid_skene import TIE, A, Floats, Ints, Votes, fit
-from accord.quality.reliability import Known, known, part, without
+from accord.quality.reliability import Known, known, without
 
 SURE, FAIRLY_SURE, LEVEL = 0.95, 0.9, 0.01
 #: r below which votes say little: right 65 times in 100
@@ -138,7 +138,7 @@ def says_little(
     below_J = what_is_known.below(LITTLE)
     suspect_J = (below_J >= FAIRLY_SURE) & (what_is_known.votes_J > 0)
     suspect_J[list(like_minded)] = False
-    among_themselves = part(votes, suspect_J[votes.annotator_N])
+    among_themselves = votes.part(suspect_J[votes.annotator_N])
     suspect_J &= known(among_themselves, fit(among_themselves)).below(LITTLE) > 0.2
     return [
         Finding(

@@ -7,7 +7,8 @@ Responses to one prompt have utilities u ~ N(0, σ²), and d = u_A − u_B. Anno
 with α_j ~ N(1, ALPHA) how well they tell responses apart, t_j ~ N(0, TIE) how easily they call a tie, b_j ~ N(0, BIAS)
 what the left side is worth to them; s = +1 where A stood on the left, -1 where on the right, 0 where that says nothing.
 For α_j = 1 and b_j = 0 this is Davidson's model with ν = exp τ (without ties, Bradley and Terry's). σ² and τ are
-learnt. A pair shares what it has learnt with every other pair of its responses, which Dawid and Skene's model cannot.
+learnt. Where people also say by how much one is better, utilities are those of `quality.cumulative_link`, on the same
+scale. A pair shares what it has learnt with every other pair of its responses, which Dawid and Skene's model cannot.
 
 What a person would say who is none of these annotators is asked of annotators whom a fit has not seen: β and τ' of
 
@@ -24,7 +25,6 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accord.quality.dawid_skene import TIE, A, B, Floats, Ints, Votes
 
@@ -79,12 +79,26 @@ def fit(votes: Votes) -> Fit:
 
 
 def _fit(votes: Votes, ends_I2: Ints) -> Fit:
+    return _of_choices(votes, ends_I2) if votes.strength_N is None else _of_strengths(votes, ends_I2)
+
+
+def _of_strengths(votes: Votes, ends_I2: Ints) -> Fit:
+    from accord.quality import cumulative_link  # loads SciPy
+
+    found = cumulative_link.fit(votes, ALPHA, BIAS, VARIANCE)
+    zeros_J = np.zeros(votes.n_annotators)
+    theta_J3 = np.stack([found.alpha_J, zeros_J, found.bias_J], axis=1)
+    alike = np.tanh(found.theta_3[0] / 2)  # P(tie | d = 0) = 2 F(θ₀) − 1, which Davidson calls ν / (ν + 2)
+    return _whole(found.utility_R, found.error_R, theta_J3, ends_I2, float(np.log(2 * alike / (1 - alike))))
+
+
+def _of_choices(votes: Votes, ends_I2: Ints) -> Fit:
     """The likeliest utilities, and annotators, in turn, until utilities move by less than TOLERANCE."""
     a_N, b_N = ends_I2[votes.item_N].T
     responses = int(ends_I2.max()) + 1
     utility_R, theta_J3 = np.zeros(responses), np.tile([1.0, 0.0, 0.0], (votes.n_annotators, 1))
     tie, variance = 0.0, VARIANCE
-    voted_J = np.bincount(votes.annotator_N, minlength=votes.n_annotators)
+    voted_J = np.bincount(votes.annotator_N, votes.counts_N, votes.n_annotators)
     for _ in range(ROUNDS):
         before = utility_R
         utility_R = _utilities(votes, a_N, b_N, utility_R, theta_J3, tie, variance)
@@ -97,6 +111,10 @@ def _fit(votes: Votes, ends_I2: Ints) -> Fit:
         variance = max(float(np.mean(utility_R**2 + error_R**2)), LEAST_VARIANCE)
         if np.abs(utility_R - before).max() < TOLERANCE:
             break
+    return _whole(utility_R, error_R, theta_J3, ends_I2, tie)
+
+
+def _whole(utility_R: Floats, error_R: Floats, theta_J3: Floats, ends_I2: Ints, tie: float) -> Fit:
     margin_I = utility_R[ends_I2[:, 0]] - utility_R[ends_I2[:, 1]]
     margin_error_I = np.sqrt((error_R[ends_I2] ** 2).sum(axis=1))
     return Fit(utility_R, error_R, theta_J3, margin_I, margin_error_I, 1.0, tie)
@@ -120,15 +138,15 @@ def _utilities(
     """The likeliest utilities, the annotators being as they are: a concave problem."""
     from scipy.optimize import minimize  # loads slowly
 
-    alpha_N = theta_J3[votes.annotator_N, 0]
+    alpha_N, counts_N = theta_J3[votes.annotator_N, 0], votes.counts_N
     rows, size = np.arange(len(votes.vote_N)), len(start_R)
 
     def loss(utility_R: Floats) -> tuple[float, Floats]:
         probs_N3 = _probs(votes, utility_R[a_N] - utility_R[b_N], theta_J3, tie)
-        pull_N = alpha_N * (probs_N3[:, A] - probs_N3[:, B] - (votes.vote_N == A) + (votes.vote_N == B)) / 2
+        pull_N = counts_N * alpha_N * (probs_N3[:, A] - probs_N3[:, B] - (votes.vote_N == A) + (votes.vote_N == B)) / 2
         gradient_R = np.bincount(a_N, pull_N, size) - np.bincount(b_N, pull_N, size) + utility_R / variance
-        unlikely = -np.log(probs_N3[rows, votes.vote_N]).sum()
-        return unlikely + (utility_R @ utility_R) / (2 * variance), gradient_R
+        unlikely = -float(counts_N @ np.log(probs_N3[rows, votes.vote_N]))
+        return unlikely + float(utility_R @ utility_R) / (2 * variance), gradient_R
 
     return minimize(loss, start_R, jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
 
@@ -156,7 +174,8 @@ def _annotators(votes: Votes, margin_N: Floats, theta_J3: Floats, tie: float) ->
 
 
 def _by_annotator(votes: Votes, values_NP: Floats) -> Floats:
-    sums = [np.bincount(votes.annotator_N, column, votes.n_annotators) for column in values_NP.T]
+    weighed = (votes.counts_N[:, None] * values_NP).T
+    sums = [np.bincount(votes.annotator_N, column, votes.n_annotators) for column in weighed]
     return np.stack(sums, axis=1)
 
 
@@ -166,7 +185,7 @@ def _errors(
     """Each utility's standard error if the others were known (Laplace's approximation)."""
     probs_N3 = _probs(votes, utility_R[a_N] - utility_R[b_N], theta_J3, tie)
     a, b = probs_N3[:, A], probs_N3[:, B]
-    curved_N = theta_J3[votes.annotator_N, 0] ** 2 * (a + b - (a - b) ** 2) / 4
+    curved_N = votes.counts_N * theta_J3[votes.annotator_N, 0] ** 2 * (a + b - (a - b) ** 2) / 4
     size = len(utility_R)
     return 1 / np.sqrt(np.bincount(a_N, curved_N, size) + np.bincount(b_N, curved_N, size) + 1 / variance)
 
@@ -188,7 +207,7 @@ def _calibrated(votes: Votes, ends_I2: Ints) -> tuple[float, float] | None:
     part_N = (np.random.default_rng(0).permutation(votes.n_annotators) % FOLDS)[votes.annotator_N]
     margin_N, error_N = np.zeros(len(part_N)), np.zeros(len(part_N))
     for part in range(FOLDS):
-        others, held_N = _those(votes, part_N != part), part_N == part
+        others, held_N = votes.part(part_N != part), part_N == part
         if len(others.vote_N):
             found = _fit(others, ends_I2)
             margin_N[held_N] = found.margin_I[votes.item_N[held_N]]
@@ -196,16 +215,8 @@ def _calibrated(votes: Votes, ends_I2: Ints) -> tuple[float, float] | None:
     rows = np.arange(len(part_N))
 
     def loss(x: Floats) -> float:
-        return -np.log(_answers(margin_N, error_N, np.exp(x[0]), x[1])[rows, votes.vote_N]).mean()
+        probs_N3 = _answers(margin_N, error_N, np.exp(x[0]), x[1])
+        return -float(votes.counts_N @ np.log(probs_N3[rows, votes.vote_N]))
 
     log_scale, tie = minimize(loss, [0.0, 0.0], method="Nelder-Mead", options={"maxiter": 80}).x
     return float(np.exp(log_scale)), float(tie)
-
-
-def _those(votes: Votes, chosen_N: NDArray[np.bool_]) -> Votes:
-    return votes._replace(
-        item_N=votes.item_N[chosen_N],
-        annotator_N=votes.annotator_N[chosen_N],
-        vote_N=votes.vote_N[chosen_N],
-        side_N=votes.side_N[chosen_N],
-    )

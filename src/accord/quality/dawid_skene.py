@@ -37,6 +37,8 @@ class Votes(NamedTuple):
     side_N       +1: A stood on the left, -1: on the right, 0: the sides say nothing (they were not shuffled)
     symmetric    whether A and B could change names: true of pairs, not of thumbs, where A is "up"
     ends_I2      the numbers, from 0, of the responses A and B of each item; None where items are no pairs
+    strength_N   by how much one is better, 1 to 3, and 0 where that was not asked, or is a tie; None: never asked
+    weight_N     what each vote counts, in [0, 1]; None: all count alike
     """
 
     item_N: Ints
@@ -47,6 +49,24 @@ class Votes(NamedTuple):
     n_annotators: int
     symmetric: bool = True
     ends_I2: Ints | None = None
+    strength_N: Ints | None = None
+    weight_N: Floats | None = None
+
+    @property
+    def counts_N(self) -> Floats:
+        """What each vote counts: its weight, else 1."""
+        return np.ones(len(self.vote_N)) if self.weight_N is None else self.weight_N
+
+    def part(self, kept_N: NDArray[np.bool_]) -> "Votes":
+        """Some of the votes; items and annotators keep their numbers."""
+        return self._replace(
+            item_N=self.item_N[kept_N],
+            annotator_N=self.annotator_N[kept_N],
+            vote_N=self.vote_N[kept_N],
+            side_N=self.side_N[kept_N],
+            strength_N=None if self.strength_N is None else self.strength_N[kept_N],
+            weight_N=None if self.weight_N is None else self.weight_N[kept_N],
+        )
 
 
 class Fit(NamedTuple):
@@ -111,10 +131,11 @@ def fit(votes: Votes, iterations: int = 200, tolerance: float = 1e-4) -> Fit:
     mu_4, var_4 = START, np.full(4, SPREAD**2)
     theta_J4 = np.tile(START, (votes.n_annotators, 1))
     truth_I3 = np.zeros((votes.n_items, 3))
+    counts_N1 = votes.counts_N[:, None]
     for _ in range(iterations):
         # [annotator, side, vote, truth], so that a vote picks one row of three
         log_probs = np.log(answer_probs(theta_J4)).transpose(0, 1, 3, 2).reshape(-1, 3)[cell_N]
-        scores_I3 = np.log(prior_3) + _sum_by(votes.item_N, log_probs, votes.n_items)
+        scores_I3 = np.log(prior_3) + _sum_by(votes.item_N, counts_N1 * log_probs, votes.n_items)
         odds = np.exp(scores_I3 - scores_I3.max(axis=1, keepdims=True))
         before, truth_I3 = truth_I3, odds / odds.sum(axis=1, keepdims=True)
         if np.abs(truth_I3 - before).max() < tolerance:
@@ -122,7 +143,7 @@ def fit(votes: Votes, iterations: int = 200, tolerance: float = 1e-4) -> Fit:
         prior_3 = (truth_I3.sum(axis=0) + 1) / (votes.n_items + 3)
         if votes.symmetric:
             prior_3 = (prior_3 + prior_3[::-1]) / 2
-        counts_C3 = _sum_by(cell_N, truth_I3[votes.item_N], 9 * votes.n_annotators)
+        counts_C3 = _sum_by(cell_N, counts_N1 * truth_I3[votes.item_N], 9 * votes.n_annotators)
         counts_J333 = counts_C3.reshape(-1, 3, 3, 3).transpose(0, 1, 3, 2)
         theta_J4, uncertain_J4 = _newton_step(counts_J333, theta_J4, mu_4, var_4)
         mu_4 = (theta_J4.sum(axis=0) / var_4 + START) / (votes.n_annotators / var_4 + 1)

@@ -34,9 +34,10 @@ class Weighed(NamedTuple):
 
 
 def _tally(votes: Votes) -> tuple[Floats, Floats, Floats]:
-    """For each item the votes for A, for a tie, and for B."""
+    """For each item what the votes for A, for a tie, and for B count."""
     a_I, tie_I, b_I = (
-        np.bincount(votes.item_N, votes.vote_N == answer, votes.n_items).astype(np.float64) for answer in (A, TIE, B)
+        np.bincount(votes.item_N, votes.counts_N * (votes.vote_N == answer), votes.n_items).astype(np.float64)
+        for answer in (A, TIE, B)
     )
     return a_I, tie_I, b_I
 
@@ -85,19 +86,28 @@ LABELS: dict[str, Callable[[Votes], Weighed]] = {
 class Ballot(NamedTuple):
     """One vote as the methods above read it: by whom, for what (A, TIE or B), and where A stood (+1, -1, or 0).
 
-    stated  what it says of A in numbers; None where it says the answer alone
+    stated    what it says of A in numbers; None where it says the answer alone
+    strength  by how much one is better, 1 to 3; 0 where that was not asked, or is a tie
     """
 
     annotator_id: str
     answer: int
     side: int = 0
     stated: Preference | None = None
+    strength: int = 0
 
 
 def pair_labels(
-    comparisons: Iterable[Comparison], method: str = "dawid_skene", *, annotators: Iterable[Annotator] = ()
+    comparisons: Iterable[Comparison],
+    method: str = "dawid_skene",
+    *,
+    annotators: Iterable[Annotator] = (),
+    weights: Mapping[str, float] | None = None,
 ) -> list[PairLabel]:
     """All votes on each pair added up, in the order in which the pairs first appear.
+
+    `weights`, by annotator, say what their votes count, in [0, 1], and 1 for whom they do not name
+    (`quality.bad_hands` finds them). A pair weighs as much as the weightiest of its votes.
 
     `chosen` is the response with the higher probability, so `p_chosen` is at least ½. "Both bad" counts as a tie
     beside other votes. A pair weighs 0 where every vote said it, and where a response was compared with itself: there
@@ -113,7 +123,8 @@ def pair_labels(
     pairs = _by_pair(comparisons)
     ballots = [[_pair_ballot(vote, a) for vote in votes] for (_, a, _), votes in pairs.items()]
     labels = []
-    weighed = _weigh(ballots, method, annotators, ends=_ends(pairs))
+    weights = weights or {}
+    weighed = _weigh(ballots, method, annotators, weights, ends=_ends(pairs))
     for ((prompt_id, a, b), votes), (p_a, tie) in zip(pairs.items(), weighed, strict=True):
         chosen, rejected = (a, b) if p_a >= 0.5 else (b, a)
         useless = a == b or all(vote.choice is Choice.BOTH_BAD for vote in votes)
@@ -124,7 +135,7 @@ def pair_labels(
                 chosen_id=chosen,
                 rejected_id=rejected,
                 p_chosen=p_chosen,
-                weight=0.0 if useless else 1.0,
+                weight=0.0 if useless else _weightiest(votes, weights),
                 n_votes=len(votes),
                 extra=_agreed_extra(votes),
                 p_tie=0.0 if useless else min(tie, 2 * (1 - p_chosen)),  # rounding may leave it a digit too large
@@ -156,7 +167,7 @@ def pair_votes(comparisons: Iterable[Comparison]) -> PairVotes:
     ballots = [[_pair_ballot(vote, a) for vote in votes] for (_, a, _), votes in pairs.items()]
     said = [vote for votes in pairs.values() for vote in votes]
     annotators = list(dict.fromkeys(vote.annotator_id for vote in said))
-    return PairVotes(_arrays(ballots, _ends(pairs)), list(pairs), annotators, said)
+    return PairVotes(_arrays(ballots, _ends(pairs), {}), list(pairs), annotators, said)
 
 
 def response_labels(
@@ -165,27 +176,53 @@ def response_labels(
     method: str = "dawid_skene",
     *,
     annotators: Iterable[Annotator] = (),
+    weights: Mapping[str, float] | None = None,
 ) -> list[ResponseLabel]:
     """The probability that people want each response, in the order in which the responses first appear.
 
     A thumb is a vote for or against a response, and "both bad" is one against each. Only where nobody gave a thumb do
-    comparisons decide: being preferred then counts for a response, and being passed over against it. A dataset's
-    statements are taken as in `pair_labels`.
+    comparisons decide: being preferred then counts for a response, and being passed over against it. Where nobody gave
+    any, and `method` is bradley_terry, a response is wanted as probably as it would be preferred to another of those to
+    its prompt. A dataset's statements, and `weights`, are taken as in `pair_labels`.
 
     Raises ValueError where `method` is not in LABELS.
     """
-    ratings = list(standing(ratings))
+    ratings, comparisons = list(standing(ratings)), list(standing(comparisons))
+    annotators, weights = list(annotators), weights or {}
     rated = {(rating.prompt_id, rating.response_id) for rating in ratings}
     votes: dict[tuple[str, str], list[Vote]] = {}
     ballots: dict[tuple[str, str], list[Ballot]] = {}
-    for key, vote, ballot in [*_rating_ballots(ratings), *_response_ballots(standing(comparisons), rated)]:
+    for key, vote, ballot in [*_rating_ballots(ratings), *_response_ballots(comparisons, rated)]:
         votes.setdefault(key, []).append(vote)
         ballots.setdefault(key, []).append(ballot)
-    wanted = _weigh(list(ballots.values()), method, annotators)
+    wanted = [p for p, _ in _weigh(list(ballots.values()), method, annotators, weights)]
+    if method == "bradley_terry" and not ratings:
+        preferred = _preferred(pair_labels(comparisons, method, annotators=annotators, weights=weights))
+        wanted = [preferred.get(key, p) for key, p in zip(votes, wanted, strict=True)]
     return [
-        ResponseLabel(*key, p_desirable=p, n_votes=len(votes[key]), extra=_agreed_extra(votes[key]))
-        for key, (p, _) in zip(votes, wanted, strict=True)
+        ResponseLabel(
+            *key,
+            p_desirable=p,
+            weight=_weightiest(votes[key], weights),
+            n_votes=len(votes[key]),
+            extra=_agreed_extra(votes[key]),
+        )
+        for key, p in zip(votes, wanted, strict=True)
     ]
+
+
+def _preferred(labels: Iterable[PairLabel]) -> dict[tuple[str, str], float]:
+    """How probably each response is preferred to those that it was compared with, the mean over them."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for label in labels:
+        if label.weight:
+            found.setdefault((label.prompt_id, label.chosen_id), []).append(label.p_chosen)
+            found.setdefault((label.prompt_id, label.rejected_id), []).append(1 - label.p_chosen)
+    return {key: sum(p) / len(p) for key, p in found.items()}
+
+
+def _weightiest(votes: Sequence[Vote], weights: Mapping[str, float]) -> float:
+    return max(weights.get(vote.annotator_id, 1.0) for vote in votes)
 
 
 def standing(votes: Iterable[V]) -> Iterator[V]:
@@ -217,7 +254,8 @@ def _pair_ballot(vote: Comparison, a: str) -> Ballot:
     answer = _PAIR_ANSWERS[vote.choice]
     side = (1 if on_left else -1) if vote.sides is Sides.SHUFFLED else 0
     of_left, of_right = of_comparison(vote)
-    return Ballot(vote.annotator_id, answer if on_left else B - answer, side, of_left if on_left else of_right)
+    stated, strength = of_left if on_left else of_right, vote.strength or 0
+    return Ballot(vote.annotator_id, answer if on_left else B - answer, side, stated, 0 if answer == TIE else strength)
 
 
 def _rating_ballots(ratings: Iterable[Rating]) -> Iterator[tuple[tuple[str, str], Vote, Ballot]]:
@@ -246,6 +284,7 @@ def _weigh(
     ballots: Sequence[Sequence[Ballot]],
     method: str,
     annotators: Iterable[Annotator],
+    weights: Mapping[str, float],
     *,
     ends: Sequence[tuple[Hashable, Hashable]] | None = None,
 ) -> list[Preference]:
@@ -259,7 +298,7 @@ def _weigh(
     weighed_I = [_mean([ballot.stated or _PLAIN[ballot.answer] for ballot in item]) for item in ballots]
     voted = [i for i, item in enumerate(ballots) if any(ballot.annotator_id not in datasets for ballot in item)]
     if voted:
-        p_I, tie_I = LABELS[method](_arrays([ballots[i] for i in voted], ends and [ends[i] for i in voted]))
+        p_I, tie_I = LABELS[method](_arrays([ballots[i] for i in voted], ends and [ends[i] for i in voted], weights))
         for i, p, tie in zip(voted, p_I.tolist(), tie_I.tolist(), strict=True):
             weighed_I[i] = Preference(p, tie)
     return weighed_I
@@ -269,18 +308,33 @@ def _mean(stated: Sequence[Preference]) -> Preference:
     return Preference(*(sum(values) / len(stated) for values in zip(*stated, strict=True)))
 
 
-def _arrays(ballots: Sequence[Sequence[Ballot]], ends: Sequence[tuple[Hashable, Hashable]] | None) -> Votes:
+def _arrays(
+    ballots: Sequence[Sequence[Ballot]],
+    ends: Sequence[tuple[Hashable, Hashable]] | None,
+    weights: Mapping[str, float],
+) -> Votes:
     numbers: dict[str, int] = {}
     rows = [
-        (item, numbers.setdefault(ballot.annotator_id, len(numbers)), ballot.answer, ballot.side)
+        (item, numbers.setdefault(ballot.annotator_id, len(numbers)), ballot.answer, ballot.side, ballot.strength)
         for item, votes in enumerate(ballots)
         for ballot in votes
     ]
-    item_N, annotator_N, vote_N, side_N = np.array(rows, dtype=np.int64).T
+    item_N, annotator_N, vote_N, side_N, strength_N = np.array(rows, dtype=np.int64).T
     responses: dict[Hashable, int] = {}
     numbered = [[responses.setdefault(end, len(responses)) for end in pair] for pair in ends or ()]
-    ends_I2 = None if ends is None else np.array(numbered, dtype=np.int64)
-    return Votes(item_N, annotator_N, vote_N, side_N, len(ballots), len(numbers), ends is not None, ends_I2)
+    weight_J = np.array([weights.get(one, 1.0) for one in numbers])
+    return Votes(
+        item_N,
+        annotator_N,
+        vote_N,
+        side_N,
+        len(ballots),
+        len(numbers),
+        ends is not None,
+        None if ends is None else np.array(numbered, dtype=np.int64),
+        strength_N if strength_N.any() else None,
+        None if (weight_J == 1).all() else weight_J[annotator_N],
+    )
 
 
 def _agreed_extra(votes: Sequence[Vote]) -> Mapping[str, Any]:

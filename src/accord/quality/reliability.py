@@ -88,16 +88,6 @@ def known(votes: Votes, fitted: Fit) -> Known:
     return Known(mean_J, np.sqrt(np.maximum(variance_J, 0)), posterior_JG, n_J.astype(np.float64))
 
 
-def part(votes: Votes, kept_N: np.ndarray) -> Votes:
-    """Some of the votes; items and annotators keep their numbers."""
-    return votes._replace(
-        item_N=votes.item_N[kept_N],
-        annotator_N=votes.annotator_N[kept_N],
-        vote_N=votes.vote_N[kept_N],
-        side_N=votes.side_N[kept_N],
-    )
-
-
 def without(votes: Votes, fitted: Fit, left_out: Ints) -> Fit:
     """What is true as the others say, and how those who are left out do by that truth: they carry no weight in it.
 
@@ -105,7 +95,7 @@ def without(votes: Votes, fitted: Fit, left_out: Ints) -> Fit:
     """
     if not len(left_out):
         return fitted
-    of_rest = fit(part(votes, ~np.isin(votes.annotator_N, left_out)))
+    of_rest = fit(votes.part(~np.isin(votes.annotator_N, left_out)))
     theta_J4 = of_rest.theta_J4.copy()
     theta_J4[left_out] = 0
     return of_rest._replace(theta_J4=theta_J4)

@@ -19,9 +19,11 @@ from accord.quality.agreement import (
 )
 from accord.quality.agreement_by import Part, agreement_by_prompt, agreement_by_tag, agreement_by_time
 from accord.quality.agreement_without import without_each
-from accord.quality.bad_hands import Finding, bad_hands
+from accord.quality.bad_hands import Finding, Report
 from accord.quality.dawid_skene import TIE, A
-from accord.quality.labels import LABELS, PairVotes, pair_labels, pair_votes
+from accord.quality.evidence import evidence
+from accord.quality.groups import Groups, find_groups
+from accord.quality.labels import LABELS, PairVotes, pair_labels
 from accord.quality.wilson import wilson
 
 
@@ -33,6 +35,7 @@ class Voter:
     knowledge     share of the questions answered with knowledge, with its standard error
     without_them  by how much α of all would rise without them; None where that is not known
     weight        what is left of their votes if they are weighed down by what was found
+    first_group   probability that they are of the first group; None where one taste explains the votes
     """
 
     annotator_id: str
@@ -43,6 +46,7 @@ class Voter:
     knowledge_error: float
     without_them: float | None
     weight: float
+    first_group: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Survey:
 
     simulated   how many of the annotators are programs
     strengths   agreement where strengths are numbers; None where nobody stated one
+    groups      whether one taste explains the votes, or two; None where too few people voted to tell
     findings    what speaks against annotators, with the evidence; nobody is removed
     """
 
@@ -74,6 +79,7 @@ class Survey:
     agreement: Agreement
     strengths: Measured | None
     ac1: Measured
+    groups: Groups | None
     labels: Sequence[Labels]
     voters: Sequence[Voter]
     findings: Sequence[Finding]
@@ -102,14 +108,13 @@ def survey(
 
     Raises ValueError where nobody has compared anything.
     """
+    comparisons, annotators = list(comparisons), list(annotators)
     kinds = {annotator.id: annotator.kind for annotator in annotators}
     by_people = [vote for vote in comparisons if kinds.get(vote.annotator_id) is not AnnotatorKind.DATASET]
-    said = pair_votes(by_people)
+    said, found = evidence(by_people, characters=characters, controls=controls, seed=seed)
+    groups = find_groups(by_people, characters=characters)
     opinions = list(opinions_of_pairs(by_people))
     without = {one.annotator: one.change for one in without_each(opinions)}
-    found = bad_hands(
-        said.votes, ids=said.annotators, seed=seed, **_circumstances(said, characters or {}, controls or {})
-    )
     stated = any(vote.strength is not None for vote in said.comparisons)
     return Survey(
         votes=len(said.comparisons),
@@ -120,8 +125,9 @@ def survey(
         agreement=agreement(opinions, seed=seed),
         strengths=ordinal_alpha(opinions_of_strengths(by_people), seed=seed) if stated else None,
         ac1=ac1(opinions, seed=seed),
+        groups=groups,
         labels=[_labels(by_people, method) for method in methods],
-        voters=_voters(said, found.weight_J, found.known_J.mean_J, found.known_J.se_J, without),
+        voters=_voters(said, found, without, groups),
         findings=found.findings,
         by_prompt=agreement_by_prompt(by_people),
         by_tag=agreement_by_tag(by_people),
@@ -136,30 +142,9 @@ def _labels(comparisons: Sequence[Comparison], method: str) -> Labels:
     return Labels(method, len(p), tosses, low, high)
 
 
-def _circumstances(
-    said: PairVotes, characters: Mapping[str, int], controls: Mapping[str, tuple[int, int]]
-) -> dict[str, Any]:
-    """When and how fast the votes were cast, and how control questions were answered, as `bad_hands` takes them."""
-
-    def read(vote: Comparison) -> float:
-        ids = vote.prompt_id, vote.left_id, vote.right_id
-        return sum(characters[id] for id in ids) if all(id in characters for id in ids) else np.nan
-
-    known: dict[str, Any] = {
-        "at_N": np.array([vote.at.timestamp() for vote in said.comparisons]),
-        "seconds_N": np.array([np.nan if vote.seconds is None else vote.seconds for vote in said.comparisons]),
-        "characters_N": np.array([read(vote) for vote in said.comparisons], dtype=float),
-    }
-    if controls:
-        passed_J2 = np.array([controls.get(one, (0, 0)) for one in said.annotators])
-        known |= {"passed_J": passed_J2[:, 0], "failed_J": passed_J2[:, 1]}
-    return known
-
-
-def _voters(
-    said: PairVotes, weight_J: Any, mean_J: Any, error_J: Any, without: Mapping[str, float | None]
-) -> list[Voter]:
+def _voters(said: PairVotes, found: Report, without: Mapping[str, float | None], groups: Groups | None) -> list[Voter]:
     """Who voted most comes first."""
+    known, members = found.known_J, (groups.members if groups else None) or {}
     votes: dict[str, list[Comparison]] = {}
     for vote in said.comparisons:
         votes.setdefault(vote.annotator_id, []).append(vote)
@@ -176,10 +161,11 @@ def _voters(
                 len(votes[one]),
                 sum(vote.choice in (Choice.TIE, Choice.BOTH_BAD) for vote in votes[one]) / len(votes[one]),
                 float(np.mean(left[one])) if one in left else None,
-                float(mean_J[j]),
-                float(error_J[j]),
+                float(known.mean_J[j]),
+                float(known.se_J[j]),
                 without.get(one),
-                float(weight_J[j]),
+                float(found.weight_J[j]),
+                members.get(one),
             )
             for j, one in enumerate(said.annotators)
         ),

@@ -1,0 +1,68 @@
+"""Whose votes are trained on, and what each counts: a group's, and less of those against whom something speaks."""
+
+from collections.abc import Mapping, Sequence
+
+from accord.cli.options import DataOptions
+from accord.cli.reading import Votes, database_of
+from accord.feedback import AccordError, Annotator, Comparison
+from accord.store import Store
+from accord.store.controls import Controls
+
+
+def hear(votes: Votes, data: DataOptions, notes: list[str]) -> None:
+    """Keeps the votes of the group that was asked for, and finds what each annotator's votes count.
+
+    Raises AccordError where there is no such group.
+    """
+    annotators = list(votes.annotators.values())
+    if data.weigh_annotators:
+        lengths = {id: len(text) for id, text in votes.texts.items()}
+        votes.weights = weights(votes.comparisons, annotators, lengths, controls(data))
+        notes.append(f"{len(votes.weights)} annotators weighed down (see accord quality)")
+    if data.group is not None:
+        chosen = members(data.group, votes.comparisons, annotators)
+        voters = {vote.annotator_id for vote in votes.comparisons}
+        votes.comparisons = [vote for vote in votes.comparisons if vote.annotator_id in chosen]
+        votes.ratings = [vote for vote in votes.ratings if vote.annotator_id in chosen]
+        notes.append(f"for group {data.group}: the votes of {len(chosen & voters)} of {len(voters)} annotators")
+
+
+def members(number: int, comparisons: Sequence[Comparison], annotators: Sequence[Annotator]) -> set[str]:
+    """Ids of the annotators of group 1, the larger, or 2. Raises AccordError where the votes tell of no two."""
+    from accord.quality.groups import find_groups  # loads SciPy
+
+    try:
+        found = find_groups(comparisons, annotators)
+    except ValueError:
+        raise AccordError("group: groups are told by people's comparisons, and there are none") from None
+    if found is None:
+        raise AccordError("group: too few people voted to tell groups apart: leave out --group")
+    if not found.groups:
+        raise AccordError(
+            f"group: one taste explains the votes as well as two ({found.gain:+.4f} ± {found.error:.4f} nats a vote): "
+            "leave out --group (see accord quality)"
+        )
+    return found.of(number)
+
+
+def weights(
+    comparisons: Sequence[Comparison],
+    annotators: Sequence[Annotator],
+    characters: Mapping[str, int],
+    passed: Mapping[str, tuple[int, int]],
+) -> dict[str, float]:
+    """What the votes of those count against whom something speaks, by id; none where nobody compared anything."""
+    from accord.quality.evidence import evidence  # loads SciPy
+
+    try:
+        return evidence(comparisons, annotators, characters=characters, controls=passed).weights()
+    except ValueError:
+        return {}
+
+
+def controls(data: DataOptions) -> dict[str, tuple[int, int]]:
+    """How annotators did on control questions, passed and failed; files know of none."""
+    if (database := database_of(data.dataset_name or [])) is None:
+        return {}
+    with Store.open(database) as store:
+        return Controls(store).outcomes()

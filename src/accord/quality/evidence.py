@@ -1,0 +1,70 @@
+"""What speaks against annotators (`quality.bad_hands`), from comparisons and what is known of how they came about."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from accord.feedback import Annotator, AnnotatorKind, Comparison
+from accord.quality.bad_hands import Kind, Report, bad_hands
+from accord.quality.labels import PairVotes, pair_votes
+
+
+class Evidence(NamedTuple):
+    """said: the votes that were looked through, those of people; report: what was found, annotators as in `said`."""
+
+    said: PairVotes
+    report: Report
+
+    def weights(self) -> dict[str, float]:
+        """What the votes of those count against whom something speaks, by id: `weights` of `quality.labels`.
+
+        That somebody's votes say little is left to methods that learn reliability: were it counted here, whoever is of
+        another taste than most could be silenced by them.
+        """
+        found: dict[str, float] = {}
+        for finding in self.report.findings:
+            if finding.kind is not Kind.SAYS_LITTLE and finding.weight < 1:
+                found[finding.annotator_id] = min(finding.weight, found.get(finding.annotator_id, 1.0))
+        return found
+
+
+def evidence(
+    comparisons: Iterable[Comparison],
+    annotators: Iterable[Annotator] = (),
+    *,
+    characters: Mapping[str, int] | None = None,
+    controls: Mapping[str, tuple[int, int]] | None = None,
+    seed: int = 0,
+) -> Evidence:
+    """All that speaks against annotators. What a file states is nobody's vote.
+
+    characters  how long each prompt and each response is, by id: tells who cannot have read what they judged
+    controls    annotator id -> control questions passed, failed
+
+    Raises ValueError where nobody has compared anything.
+    """
+    datasets = {one.id for one in annotators if one.kind is AnnotatorKind.DATASET}
+    said = pair_votes(vote for vote in comparisons if vote.annotator_id not in datasets)
+    known = _circumstances(said, characters or {}, controls or {})
+    return Evidence(said, bad_hands(said.votes, ids=said.annotators, seed=seed, **known))
+
+
+def _circumstances(
+    said: PairVotes, characters: Mapping[str, int], controls: Mapping[str, tuple[int, int]]
+) -> dict[str, Any]:
+    """When and how fast the votes were cast, and how control questions were answered, as `bad_hands` takes them."""
+
+    def read(vote: Comparison) -> float:
+        ids = vote.prompt_id, vote.left_id, vote.right_id
+        return sum(characters[id] for id in ids) if all(id in characters for id in ids) else np.nan
+
+    known: dict[str, Any] = {
+        "at_N": np.array([vote.at.timestamp() for vote in said.comparisons]),
+        "seconds_N": np.array([np.nan if vote.seconds is None else vote.seconds for vote in said.comparisons]),
+        "characters_N": np.array([read(vote) for vote in said.comparisons], dtype=float),
+    }
+    if controls:
+        passed_J2 = np.array([controls.get(one, (0, 0)) for one in said.annotators])
+        known |= {"passed_J": passed_J2[:, 0], "failed_J": passed_J2[:, 1]}
+    return known
