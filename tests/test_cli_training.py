@@ -12,8 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from accord.cli.main import app
+from accord.exchange.writing import write_votes
+from accord.quality.crowd import Role
 from accord.runs import Run
 from accord.runs.process import is_alive
+from crowds import nouns, voted
 
 ROWS = [
     {"prompt": f"Question {i}?", "chosen": f"Yes, {i * 7 % 11}.", "rejected": "No no no." + "!" * (i % 5)}
@@ -34,6 +37,20 @@ def accord(tiny_model_dir, tmp_path, monkeypatch):
 
     run.common = ["--model_name_or_path", str(tiny_model_dir), "--dataset_name", "pairs.jsonl", *COMMON]
     return run
+
+
+def test_a_run_keeps_what_is_known_of_the_votes_that_it_learns_from(accord):
+    crowd, asked, votes = voted((1.0,), {Role.HONEST: 9}, pairs=20, each=10)
+    write_votes(Path("votes.jsonl"), nouns(crowd, asked, votes))
+    words = ["dpo", *accord.common, "--output_dir", "out", "--max_steps", 2]
+    words[words.index("pairs.jsonl")] = "votes.jsonl"
+    done = accord(*words)
+    assert done.exit_code == 0, done.output
+    assert Run.open("out").quality()["votes"] == len(votes)
+    page = Path("out/report.html").read_text()
+    assert "90 votes on 20 pairs by 9 annotators, all of them simulated." in page
+    assert accord("dpo", *accord.common, "--output_dir", "stated", "--max_steps", 2).exit_code == 0
+    assert Run.open("stated").quality() == {}, "what a file states is nobody's vote"
 
 
 def write(path: Path, rows: list[dict]) -> None:

@@ -11,29 +11,11 @@ from accord.cli.options import DataOptions
 from accord.cli.project import find_project, open_store
 from accord.cli.training_data import rows_for
 from accord.exchange.snapshot import write_snapshot
-from accord.feedback import AccordError, Message, Prompt, Response
-from accord.quality.crowd import Role, draw_crowd, simulate_comparisons
+from accord.feedback import AccordError
+from accord.quality.crowd import Role
 from accord.quality.evidence import evidence
 from accord.quality.groups import find_groups
-
-TASTES = ("concise", "detailed")
-
-
-def material(pairs=80):
-    """Prompts with a short and a long answer each."""
-    prompts = [Prompt((Message("user", f"Question {n}?"),)) for n in range(pairs)]
-    said = [
-        [Response(p.id, (Message("assistant", f"{n} " + "word " * words),)) for words in (8 + n % 5, 60 + n % 7)]
-        for n, p in enumerate(prompts)
-    ]
-    return [(p, *two) for p, two in zip(prompts, said, strict=True)]
-
-
-def voted(tastes=(0.6, 0.4), roles=None, pairs=80, seed=0, reliability=(0.7, 0.95)):
-    """A crowd, what it was asked, and what it said of it."""
-    asked = material(pairs)
-    crowd = draw_crowd(np.random.default_rng(seed), roles or {Role.HONEST: 20}, reliability=reliability, tastes=tastes)
-    return crowd, asked, list(simulate_comparisons(crowd, asked, TASTES[: len(tastes)], votes_each=40, seed=seed))
+from crowds import nouns, voted
 
 
 @pytest.fixture
@@ -43,8 +25,7 @@ def project(tmp_path, monkeypatch):
 
     def keep(crowd, asked, votes):
         with open_store(find_project()) as store:
-            store.add([each for three in asked for each in three])
-            store.add([*crowd.annotators, *votes])
+            store.add(nouns(crowd, asked, votes))
         return {annotator.id: taste for annotator, taste in zip(crowd.annotators, crowd.taste_J.tolist(), strict=True)}
 
     return keep

@@ -33,6 +33,9 @@ def command(
     format: Annotated[str | None, typer.Option(help="The files' format, where it should not be guessed.")] = None,
     top: Annotated[int, typer.Option(help="Annotators, prompts and findings to show.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Of the intervals' resamples.")] = 0,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write it as a page into this file.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with everything in it.")] = False,
 ) -> None:
     """How far people agree, whose votes say little, and what that makes of the labels. Nobody is removed.
@@ -44,12 +47,16 @@ def command(
       accord quality --json > quality.json
 
       accord quality votes.csv pairs.jsonl --top 20
+
+      accord quality --html quality.html
     """
     from accord.cli.options import DataOptions
     from accord.cli.project import find_project
     from accord.cli.reading import Votes, nouns
     from accord.cli.whose_votes import controls
     from accord.quality.survey import survey
+    from accord.report.document import write_page
+    from accord.report.quality import render
 
     console = Console(highlight=False)
     data = DataOptions(dataset_name=[str(path) for path in files or ()] or None, dataset_format=format)
@@ -64,8 +71,12 @@ def command(
             found = survey(said.comparisons, people, characters=lengths, controls=controls(data), seed=seed)
     except ValueError:
         raise AccordError(f"{title}: only what files state, and no votes of people (see accord doctor)") from None
+    if html:
+        write_page(html, render(title, found.brief(said.texts)))
     if as_json:
         print(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+    elif html:
+        console.print(f"Wrote {html}", soft_wrap=True)
     else:
         show(console, title, found, top, {id: _short(text) for id, text in said.texts.items()})
 

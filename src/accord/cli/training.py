@@ -167,7 +167,7 @@ def prepare(
     if folder.is_dir():
         shutil.rmtree(folder)
     snapshot = write_snapshot(folder / "data", rows.form, rows.splits, meta=rows.meta)
-    Run.create(
+    run = Run.create(
         folder,
         config=resolved(options),
         command=shlex.join(["accord", method.name, *argv]),
@@ -184,6 +184,8 @@ def prepare(
     console.print(f"{snapshot.counts['train']:,} {NOUNS[method.name]} to train on{held} → {folder / 'data'}")
     for note in rows.notes:
         console.print(f"  {note}", soft_wrap=True)
+    if rows.quality and (found := rows.quality()):
+        run.keep_quality(found)
     return snapshot
 
 

@@ -1,15 +1,16 @@
 """From `dataset_name` to the rows that a method trains on: files, project, snapshot or hub → nouns → labels → rows."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from accord.cli.options import DataOptions
 from accord.cli.reading import Votes, nouns
-from accord.cli.whose_votes import hear
+from accord.cli.whose_votes import hear, quality
 from accord.exchange.rows import (
     Split,
     demonstration_rows,
@@ -38,12 +39,16 @@ COLUMNS = {
 
 
 class Rows(NamedTuple):
-    """`splits` are {"train": …, "test": …}; `meta` says where they come from; `notes` are for the user to read."""
+    """`splits` are {"train": …, "test": …}; `meta` says where they come from; `notes` are for the user to read.
+
+    quality  looks through the votes that they come from, for a page: `whose_votes.quality`; None where there are none
+    """
 
     form: str
     splits: Mapping[str, Iterable[Row]]
     meta: dict[str, Any]
     notes: list[str]
+    quality: Callable[[], dict[str, Any] | None] | None = None
 
 
 def rows_for(method: str, data: DataOptions) -> Rows:
@@ -52,6 +57,7 @@ def rows_for(method: str, data: DataOptions) -> Rows:
     if len(names) == 1 and (Path(names[0]) / MANIFEST).is_file():
         return _limited(_frozen(form, Path(names[0]), data), data)
     votes, notes = Votes.of(nouns(data)), list[str]()
+    look = partial(quality, list(votes.comparisons), list(votes.annotators.values()), votes.texts, data)
     hear(votes, data, notes)
     split = split_prompts(votes.prompts, data.test_fraction)
     if method == "reward":
@@ -66,11 +72,13 @@ def rows_for(method: str, data: DataOptions) -> Rows:
     train, test = (list(rows) for rows in make(votes, data.labels, split, notes))
     if not train:
         raise AccordError(_nothing(method, names, votes, test=len(test)))
-    if (said := _how_sure(form, train[: data.max_train_samples])) is not None:
+    labelled = (said := _how_sure(form, train[: data.max_train_samples])) is not None
+    if said is not None:
         meta["coin_tosses"] = sum(abs(p - 0.5) < COIN for p in said)
         if tosses := meta["coin_tosses"]:
             notes.append(f"{tosses:,} of {len(said):,} labels are close to a coin toss (see accord quality)")
-    return _limited(Rows(form, {"train": train, "test": test}, meta, notes), data)
+    rows = Rows(form, {"train": train, "test": test}, meta, notes, look if labelled else None)
+    return _limited(rows, data)
 
 
 def _how_sure(form: str, rows: Sequence[Row]) -> list[float] | None:

@@ -1,12 +1,16 @@
 """Whose votes are trained on, and what each counts: a group's, and less of those against whom something speaks."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from accord.cli.options import DataOptions
 from accord.cli.reading import Votes, database_of
 from accord.feedback import AccordError, Annotator, Comparison
 from accord.store import Store
 from accord.store.controls import Controls
+
+#: Votes that are looked through on the way to training.
+MOST = 20_000
 
 
 def hear(votes: Votes, data: DataOptions, notes: list[str]) -> None:
@@ -25,6 +29,22 @@ def hear(votes: Votes, data: DataOptions, notes: list[str]) -> None:
         votes.comparisons = [vote for vote in votes.comparisons if vote.annotator_id in chosen]
         votes.ratings = [vote for vote in votes.ratings if vote.annotator_id in chosen]
         notes.append(f"for group {data.group}: the votes of {len(chosen & voters)} of {len(voters)} annotators")
+
+
+def quality(
+    comparisons: Sequence[Comparison], annotators: Sequence[Annotator], texts: Mapping[str, str], data: DataOptions
+) -> dict[str, Any] | None:
+    """What there is to know of the votes, in brief (`quality.survey`); None where there are no votes of people, or more
+    than MOST: then `accord quality` tells it, which takes minutes."""
+    from accord.quality.survey import survey  # loads SciPy
+
+    if len(comparisons) > MOST:
+        return None
+    characters = {id: len(text) for id, text in texts.items()}
+    try:
+        return survey(comparisons, annotators, characters=characters, controls=controls(data)).brief(texts)
+    except ValueError:
+        return None
 
 
 def members(number: int, comparisons: Sequence[Comparison], annotators: Sequence[Annotator]) -> set[str]:

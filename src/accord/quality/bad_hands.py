@@ -21,7 +21,7 @@ import numpy as np
 from scipy.stats import beta, binom
 
 from accord.quality.coordination import Alike, coordinated
-from accord.quality.dawid_skene import TIE, A, Floats, Ints, Votes, fit
+from accord.quality.dawid_skene import TIE, A, Fit, Floats, Ints, Votes, fit
 from accord.quality.reliability import Known, known, without
 
 SURE, FAIRLY_SURE, LEVEL = 0.95, 0.9, 0.01
@@ -89,6 +89,7 @@ def bad_hands(
     characters_N: Floats | None = None,
     passed_J: Ints | None = None,
     failed_J: Ints | None = None,
+    group_J: Ints | None = None,
     seed: int = 0,
 ) -> Report:
     """All that speaks against the annotators of `votes`.
@@ -100,12 +101,13 @@ def bad_hands(
     at_N          when each vote was cast, in any unit: tells who copied from whom
     seconds_N, characters_N   how long each took, and how much there was to read; NaN where that is not known
     passed_J, failed_J        control questions
+    group_J       of which taste each annotator is, where there are several: reliability is judged by those of one's own
     """
     ids = [str(j + 1) for j in range(votes.n_annotators)] if ids is None else ids
     fitted = fit(votes)
     groups = coordinated(votes, fitted, at_N=at_N, seed=seed)
     settled = np.array([one.annotator for group in groups.settled for one in group], np.int64)
-    what_is_known = known(votes, without(votes, fitted, settled))
+    what_is_known = _known(votes, fitted, settled, group_J)
     like_minded = {one.annotator for group in groups.like_minded for one in group}
     findings = [
         *in_groups(groups.settled, ids),
@@ -117,6 +119,19 @@ def bad_hands(
     if passed_J is not None and failed_J is not None:
         findings += failed_controls(passed_J, failed_J, ids)
     return Report(findings, weights(findings, ids), what_is_known)
+
+
+def _known(votes: Votes, fitted: Fit, settled: Ints, group_J: Ints | None) -> Known:
+    """What is known of annotators, by the votes of their group."""
+    if group_J is None:
+        return known(votes, without(votes, fitted, settled))
+    whole = None
+    for group in np.unique(group_J):
+        own = votes.part(group_J[votes.annotator_N] == group)
+        of_own = known(own, without(own, fit(own), settled))
+        whole = of_own if whole is None else whole.where(group_J == group, of_own)
+    assert whole is not None
+    return whole
 
 
 def weights(findings: Sequence[Finding], ids: Sequence[str]) -> Floats:

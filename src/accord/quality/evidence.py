@@ -7,6 +7,7 @@ import numpy as np
 
 from accord.feedback import Annotator, AnnotatorKind, Comparison
 from accord.quality.bad_hands import Kind, Report, bad_hands
+from accord.quality.groups import Groups
 from accord.quality.labels import PairVotes, pair_votes
 
 
@@ -35,18 +36,23 @@ def evidence(
     *,
     characters: Mapping[str, int] | None = None,
     controls: Mapping[str, tuple[int, int]] | None = None,
+    groups: Groups | None = None,
     seed: int = 0,
 ) -> Evidence:
     """All that speaks against annotators. What a file states is nobody's vote.
 
     characters  how long each prompt and each response is, by id: tells who cannot have read what they judged
     controls    annotator id -> control questions passed, failed
+    groups      who has which taste, where there are two: each is measured by those of their own
 
     Raises ValueError where nobody has compared anything.
     """
     datasets = {one.id for one in annotators if one.kind is AnnotatorKind.DATASET}
     said = pair_votes(vote for vote in comparisons if vote.annotator_id not in datasets)
     known = _circumstances(said, characters or {}, controls or {})
+    if groups and groups.groups:
+        first = groups.of(1)
+        known["group_J"] = np.array([1 if one in first else 2 for one in said.annotators])
     return Evidence(said, bad_hands(said.votes, ids=said.annotators, seed=seed, **known))
 
 

@@ -40,6 +40,16 @@ class Known(NamedTuple):
         """P(r_j < r), [J]."""
         return self.posterior_JG[:, r - 1e-9 > GRID].sum(axis=1)
 
+    def where(self, chosen_J: np.ndarray, other: "Known") -> "Known":
+        """This one, with what `other` has of the chosen annotators."""
+        chosen_J1 = chosen_J[:, None]
+        return Known(
+            np.where(chosen_J, other.mean_J, self.mean_J),
+            np.where(chosen_J, other.se_J, self.se_J),
+            np.where(chosen_J1, other.posterior_JG, self.posterior_JG),
+            np.where(chosen_J, other.votes_J, self.votes_J),
+        )
+
 
 def log_likelihood(votes: Votes, fitted: Fit) -> Floats:
     """log p_j(v_n | z) of each vote for each truth, [N, 3]."""

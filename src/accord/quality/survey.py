@@ -26,6 +26,9 @@ from accord.quality.groups import Groups, find_groups
 from accord.quality.labels import LABELS, PairVotes, pair_labels
 from accord.quality.wilson import wilson
 
+#: Letters of a text that are shown.
+BEGINNING = 120
+
 
 @dataclass(frozen=True, slots=True)
 class Voter:
@@ -91,6 +94,28 @@ class Survey:
         """Plain values."""
         return asdict(self)
 
+    def brief(self, texts: Mapping[str, str], most: int = 20) -> dict[str, Any]:
+        """Plain values for a page: of each list the `most` that tell the most, `of` how many there are, and `texts`:
+        the beginnings of those that are named, by id."""
+        prompts = sorted(
+            (part for part in self.by_prompt if part.alpha is not None), key=lambda part: part.alpha or 0.0
+        )
+        splits = self.groups.splits if self.groups else []
+        found = self.to_json() | {"by_prompt": [asdict(part) for part in prompts[:most]]}
+        of = {
+            "by_prompt": len(prompts),
+            "findings": len(self.findings),
+            "voters": len(self.voters),
+            "splits": len(splits),
+        }
+        for name in ("findings", "voters", "by_tag"):
+            found[name] = found[name][:most]
+        if found["groups"]:
+            found["groups"] |= {"splits": found["groups"]["splits"][:most], "members": None}
+        named = {part["name"] for part in found["by_prompt"]}
+        named |= {id for split in splits[:most] for id in (split.prompt_id, split.first_choice, split.second_choice)}
+        return found | {"of": of, "texts": {id: _beginning(texts[id]) for id in sorted(named) if id in texts}}
+
 
 def survey(
     comparisons: Iterable[Comparison],
@@ -111,8 +136,8 @@ def survey(
     comparisons, annotators = list(comparisons), list(annotators)
     kinds = {annotator.id: annotator.kind for annotator in annotators}
     by_people = [vote for vote in comparisons if kinds.get(vote.annotator_id) is not AnnotatorKind.DATASET]
-    said, found = evidence(by_people, characters=characters, controls=controls, seed=seed)
     groups = find_groups(by_people, characters=characters)
+    said, found = evidence(by_people, characters=characters, controls=controls, groups=groups, seed=seed)
     opinions = list(opinions_of_pairs(by_people))
     without = {one.annotator: one.change for one in without_each(opinions)}
     stated = any(vote.strength is not None for vote in said.comparisons)
@@ -133,6 +158,11 @@ def survey(
         by_tag=agreement_by_tag(by_people),
         by_time=agreement_by_time(by_people),
     )
+
+
+def _beginning(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= BEGINNING else line[: BEGINNING - 1] + "…"
 
 
 def _labels(comparisons: Sequence[Comparison], method: str) -> Labels:

@@ -58,6 +58,7 @@ class Facts:
     metrics: list[dict[str, Any]]
     samples: list[dict[str, Any]]
     rollouts: list[dict[str, Any]]  # completions that were kept: step, prompt, completion, reward, finished
+    quality: dict[str, Any] = field(default_factory=dict)  # of the votes, as `quality.survey` has it in brief
     _series: dict[str, list[Point]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -137,7 +138,7 @@ def read_facts(path: Path | str) -> Facts:
     frozen = run.manifest()
     data = {**frozen, **_mapping(frozen.get("meta")), **_mapping(run.info.get("data"))}
     records = run.metrics(), run.samples(), run.rollouts()
-    return Facts(run.path, run.name, run.info, data, run.config(), run.summary(), *records)
+    return Facts(run.path, run.name, run.info, data, run.config(), run.summary(), *records, run.quality())
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accord.report import quality
 from accord.report.charts import interval_bar
 from accord.report.curves import figures
 from accord.report.document import PAGES, cut, turns, write_page
@@ -191,6 +192,16 @@ def origins(facts: Facts) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in told if value not in (None, "")]
 
 
+def votes(facts: Facts) -> dict[str, Any] | None:
+    """What was known of the votes. Raises ValueError where that does not look as Accord writes it."""
+    if not facts.quality:
+        return None
+    try:
+        return quality.shown(facts.quality)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{facts.path / 'quality.json'}: not as Accord writes it ({error}); delete it") from error
+
+
 #: The parts of the page -> what makes them from the facts.
 PARTS: dict[str, Callable[[Facts], Any]] = {
     "lead": lead,
@@ -206,6 +217,7 @@ PARTS: dict[str, Callable[[Facts], Any]] = {
     "samples": samples,
     "samples_all": lambda facts: len(facts.compared),
     "judge": lambda facts: facts.summary.get("judge"),
+    "votes": votes,
     "options": options,
     "origins": origins,
 }

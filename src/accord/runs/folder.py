@@ -64,7 +64,7 @@ class Run:
         if (path / "run.json").exists() and not overwrite:
             raise ValueError(f"{path}: there is a run already; resume it, or choose another output_dir")
         path.mkdir(parents=True, exist_ok=True)
-        for name in (*DATED, "summary.json", "progress.json", "report.html"):
+        for name in (*DATED, "summary.json", "progress.json", "quality.json", "report.html"):
             (path / name).unlink(missing_ok=True)
         info = {
             "name": path.resolve().name,
@@ -153,6 +153,14 @@ class Run:
     def rollouts(self) -> list[dict[str, Any]]:
         """What was recorded with `log_rollout`, in order."""
         return files.read_lines(self.path / "rollouts.jsonl")
+
+    def keep_quality(self, found: Mapping[str, Any]) -> None:
+        """Record what is known of the votes that it is trained on."""
+        files.replace(self.path / "quality.json", files.encode(found) + b"\n")
+
+    def quality(self) -> dict[str, Any]:
+        """What `keep_quality` kept, {} where it kept nothing."""
+        return files.read_object(self.path / "quality.json")
 
     def update_summary(self, figures: Mapping[str, Any], forget: Iterable[str] = ()) -> None:
         """Merge `figures` into summary.json; those that are there under other names stay, but for `forget`."""

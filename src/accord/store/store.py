@@ -59,6 +59,11 @@ class Store:
             raise
         return cls(engine)
 
+    @property
+    def url(self) -> str:
+        """Where it is, for `open`: with the password, if there is one."""
+        return self._engine.url.render_as_string(hide_password=False)
+
     def close(self) -> None:
         """Closes the connections to the database."""
         self._engine.dispose()

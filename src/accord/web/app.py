@@ -38,6 +38,7 @@ ROUTES = (
     "runs_api",
     "campaigns",
     "dashboard",
+    "quality",
     "guidelines",
     "drawing",
     "questions",

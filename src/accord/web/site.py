@@ -25,6 +25,7 @@ from accord.web.together import Together
 if TYPE_CHECKING:
     from accord.web.figures import Kept
     from accord.web.schemas import Saved
+    from accord.web.surveys import Surveys
 
 
 class Entrance:
@@ -91,6 +92,13 @@ class Site:
         from accord.web.figures import Kept  # loads NumPy
 
         return Kept(self.store)
+
+    @cached_property
+    def surveys(self) -> "Surveys":
+        """What is known of the votes."""
+        from accord.web.surveys import Surveys  # loads what starts processes
+
+        return Surveys(self.store.url)
 
     @cached_property
     def votes(self) -> "Together[Cast, Saved]":

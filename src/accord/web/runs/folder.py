@@ -15,7 +15,16 @@ from accord.web.runs.files import Record, Records, last_records, metrics, one_ob
 
 MANIFEST = Path("data") / "manifest.json"
 DAY = 86_400.0
-FILES = ("run.json", "metrics.jsonl", "summary.json", "progress.json", "samples.jsonl", "rollouts.jsonl", MANIFEST)
+FILES = (
+    "run.json",
+    "metrics.jsonl",
+    "summary.json",
+    "progress.json",
+    "samples.jsonl",
+    "rollouts.jsonl",
+    "quality.json",
+    MANIFEST,
+)
 
 
 @dataclass(frozen=True)
@@ -62,8 +71,8 @@ def standing(path: Path) -> State:
 
 
 def _read(path: Path, logged: Records, samples: Records, rollouts: Records) -> Folder:
-    objects = [one_object(path / name) for name in ("run.json", "summary.json", MANIFEST)]
-    info, summary, frozen = (found.record for found in objects)
+    objects = [one_object(path / name) for name in ("run.json", "summary.json", MANIFEST, "quality.json")]
+    info, summary, frozen, quality = (found.record for found in objects)
     signs = _signs(path)
     facts = Facts(
         path,
@@ -72,7 +81,10 @@ def _read(path: Path, logged: Records, samples: Records, rollouts: Records) -> F
         {**frozen, **_mapping(frozen.get("meta")), **_mapping(info.get("data"))},
         _mapping(info.get("config")),
         summary,
-        *(list(each.records) for each in (logged, samples, rollouts)),
+        list(logged.records),
+        list(samples.records),
+        list(rollouts.records),
+        quality,
     )
     notes = [each.note for each in objects] + [each.note for each in (logged, samples, rollouts)]
     made = datetime.fromtimestamp(signs.started or 0, UTC)

@@ -37,6 +37,7 @@ CALLED: dict[str, tuple[str, Any]] = {
     "samples": ("answers before and after", ()),
     "samples_all": ("the number of answers", 0),
     "judge": ("who judged", ""),
+    "votes": ("the votes", None),
     "options": ("the settings", ()),
     "origins": ("where it comes from", ()),
 }
