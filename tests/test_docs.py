@@ -184,6 +184,14 @@ def test_python_example_trains(tmp_path, monkeypatch):
     assert (tmp_path / "runs/from-python/adapter_model.safetensors").is_file()
 
 
+def test_simulated_bad_hands_are_found():
+    (code,) = _of(ROOT / "docs" / "simulating.md", "python")
+    found = {}
+    exec(compile(code, "docs/simulating.md", "exec"), found)
+    assert found["suspects"] == found["bad"]
+    assert found["right"] >= 57
+
+
 def test_accelerate_configurations_are_accepted(tmp_path):
     from accelerate.commands.config.config_args import load_config_from_file
 
