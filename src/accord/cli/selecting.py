@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from accord.cli.select_scores import Margin, Scores, margin, words
 from accord.feedback import Campaign, Comparison, Prompt, Question, Response, text_of, to_json
+from accord.quality.ballots import standing
 from accord.quality.information import (
     Key,
     average_annotator,
@@ -18,7 +19,7 @@ from accord.quality.information import (
     tallies,
     vote_information,
 )
-from accord.quality.labels import pair_labels, standing
+from accord.quality.labels import pair_labels
 from accord.quality.naming import names_itself
 from accord.quality.select import Chosen, candidates
 from accord.web import drawing

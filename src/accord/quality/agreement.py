@@ -17,7 +17,7 @@ import numpy as np
 from accord.feedback import Choice, Comparison, Rating, fingerprint
 from accord.quality.agreement_measures import AC1, NOMINAL, OBSERVED, ORDINAL
 from accord.quality.agreement_sums import Estimate, Floats, VoteTable, counts, estimate, tabulate
-from accord.quality.labels import standing
+from accord.quality.ballots import standing
 
 #: How much better the first response is than the second: -3 much worse, 0 as good, 3 much better.
 STRENGTHS = ("-3", "-2", "-1", "0", "1", "2", "3")

@@ -24,7 +24,7 @@ from accord.feedback import Comparison, Rating, Vote
 from accord.quality.agreement import Opinion, opinions_of_pairs, opinions_of_responses
 from accord.quality.agreement_measures import NOMINAL
 from accord.quality.agreement_sums import Estimate, Floats, counts, tabulate
-from accord.quality.labels import V, standing
+from accord.quality.ballots import V, standing
 from accord.quality.wilson import wilson
 
 

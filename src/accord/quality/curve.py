@@ -27,8 +27,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_expit, logit
 
 from accord.feedback import Choice, Comparison
+from accord.quality.ballots import standing
 from accord.quality.information import Key
-from accord.quality.labels import pair_labels, standing
+from accord.quality.labels import pair_labels
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,8 +7,8 @@ import numpy as np
 
 from accord.feedback import Annotator, AnnotatorKind, Comparison
 from accord.quality.bad_hands import Kind, Report, bad_hands
+from accord.quality.ballots import PairVotes, pair_votes
 from accord.quality.groups import Groups
-from accord.quality.labels import PairVotes, pair_votes
 
 
 class Evidence(NamedTuple):

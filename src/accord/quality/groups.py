@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from accord.feedback import Annotator, AnnotatorKind, Comparison
-from accord.quality.labels import Pair, PairVotes, pair_votes
+from accord.quality.ballots import Pair, PairVotes, pair_votes
 from accord.quality.taste_mixture import fit, held_out, margins
 
 #: So probable a membership is called sure.

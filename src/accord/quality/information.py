@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_expit, xlogy
 
 from accord.feedback import Choice, Comparison, PairLabel
+from accord.quality.ballots import standing
 from accord.quality.dawid_skene import START, TIE, A, B, answer_probs
-from accord.quality.labels import standing
 
 Floats = NDArray[np.float64]
 

@@ -1,7 +1,7 @@
 """From raw votes to numbers that training can learn from."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,17 +13,21 @@ from accord.feedback import (
     PairLabel,
     Rating,
     ResponseLabel,
-    Sides,
     Vote,
+)
+from accord.quality.ballots import (
+    Ballot,
+    arrays,
+    by_pair,
+    ends_of,
+    pair_ballot,
+    rating_ballots,
+    response_ballots,
+    standing,
 )
 from accord.quality.bradley_terry import fit as bradley_terry_fit
 from accord.quality.dawid_skene import TIE, A, B, Floats, Votes, fit
-from accord.quality.stated import Preference, of_comparison, of_rating
-
-V = TypeVar("V", Comparison, Rating)
-
-#: A prompt and two responses to it, in the order of their ids.
-Pair = tuple[str, str, str]
+from accord.quality.stated import Preference
 
 
 class Weighed(NamedTuple):
@@ -83,20 +87,6 @@ LABELS: dict[str, Callable[[Votes], Weighed]] = {
 }
 
 
-class Ballot(NamedTuple):
-    """One vote as the methods above read it: by whom, for what (A, TIE or B), and where A stood (+1, -1, or 0).
-
-    stated    what it says of A in numbers; None where it says the answer alone
-    strength  by how much one is better, 1 to 3; 0 where that was not asked, or is a tie
-    """
-
-    annotator_id: str
-    answer: int
-    side: int = 0
-    stated: Preference | None = None
-    strength: int = 0
-
-
 def pair_labels(
     comparisons: Iterable[Comparison],
     method: str = "dawid_skene",
@@ -120,11 +110,11 @@ def pair_labels(
 
     Raises ValueError where `method` is not in LABELS.
     """
-    pairs = _by_pair(comparisons)
-    ballots = [[_pair_ballot(vote, a) for vote in votes] for (_, a, _), votes in pairs.items()]
+    pairs = by_pair(comparisons)
+    ballots = [[pair_ballot(vote, a) for vote in votes] for (_, a, _), votes in pairs.items()]
     labels = []
     weights = weights or {}
-    weighed = _weigh(ballots, method, annotators, weights, ends=_ends(pairs))
+    weighed = _weigh(ballots, method, annotators, weights, ends=ends_of(pairs))
     for ((prompt_id, a, b), votes), (p_a, tie) in zip(pairs.items(), weighed, strict=True):
         chosen, rejected = (a, b) if p_a >= 0.5 else (b, a)
         useless = a == b or all(vote.choice is Choice.BOTH_BAD for vote in votes)
@@ -142,32 +132,6 @@ def pair_labels(
             )
         )
     return labels
-
-
-class PairVotes(NamedTuple):
-    """Comparisons as the methods above read them.
-
-    votes        item i is pairs[i]: (prompt, A, B)
-    pairs        A is the response whose id sorts first
-    annotators   their ids, by number
-    comparisons  the vote behind each row of `votes`
-    """
-
-    votes: Votes
-    pairs: list[Pair]
-    annotators: list[str]
-    comparisons: list[Comparison]
-
-
-def pair_votes(comparisons: Iterable[Comparison]) -> PairVotes:
-    """The votes that count, as numbers. Raises ValueError where there are none."""
-    pairs = _by_pair(comparisons)
-    if not pairs:
-        raise ValueError("comparisons: there are none")
-    ballots = [[_pair_ballot(vote, a) for vote in votes] for (_, a, _), votes in pairs.items()]
-    said = [vote for votes in pairs.values() for vote in votes]
-    annotators = list(dict.fromkeys(vote.annotator_id for vote in said))
-    return PairVotes(_arrays(ballots, _ends(pairs), {}), list(pairs), annotators, said)
 
 
 def response_labels(
@@ -192,7 +156,7 @@ def response_labels(
     rated = {(rating.prompt_id, rating.response_id) for rating in ratings}
     votes: dict[tuple[str, str], list[Vote]] = {}
     ballots: dict[tuple[str, str], list[Ballot]] = {}
-    for key, vote, ballot in [*_rating_ballots(ratings), *_response_ballots(comparisons, rated)]:
+    for key, vote, ballot in [*rating_ballots(ratings), *response_ballots(comparisons, rated)]:
         votes.setdefault(key, []).append(vote)
         ballots.setdefault(key, []).append(ballot)
     wanted = [p for p, _ in _weigh(list(ballots.values()), method, annotators, weights)]
@@ -225,57 +189,6 @@ def _weightiest(votes: Sequence[Vote], weights: Mapping[str, float]) -> float:
     return max(weights.get(vote.annotator_id, 1.0) for vote in votes)
 
 
-def standing(votes: Iterable[V]) -> Iterator[V]:
-    """The votes that count: none twice (by id), none that a later vote supersedes, and no withdrawal."""
-    by_id = {vote.id: vote for vote in votes}
-    superseded = {vote.supersedes for vote in by_id.values()}
-    return (vote for vote in by_id.values() if vote.id not in superseded and not vote.withdrawn)
-
-
-def _by_pair(comparisons: Iterable[Comparison]) -> dict[Pair, list[Comparison]]:
-    pairs: dict[Pair, list[Comparison]] = {}
-    for vote in standing(comparisons):
-        a, b = sorted((vote.left_id, vote.right_id))
-        pairs.setdefault((vote.prompt_id, a, b), []).append(vote)
-    return pairs
-
-
-def _ends(pairs: Iterable[Pair]) -> list[tuple[tuple[str, str], tuple[str, str]]]:
-    return [((prompt_id, a), (prompt_id, b)) for prompt_id, a, b in pairs]
-
-
-_PAIR_ANSWERS = {Choice.LEFT: A, Choice.TIE: TIE, Choice.BOTH_BAD: TIE, Choice.RIGHT: B}
-#: what a comparison says of (the left response, the right response)
-_RESPONSE_ANSWERS = {Choice.LEFT: (A, B), Choice.TIE: (TIE, TIE), Choice.BOTH_BAD: (B, B), Choice.RIGHT: (B, A)}
-
-
-def _pair_ballot(vote: Comparison, a: str) -> Ballot:
-    on_left = vote.left_id == a
-    answer = _PAIR_ANSWERS[vote.choice]
-    side = (1 if on_left else -1) if vote.sides is Sides.SHUFFLED else 0
-    of_left, of_right = of_comparison(vote)
-    stated, strength = of_left if on_left else of_right, vote.strength or 0
-    return Ballot(vote.annotator_id, answer if on_left else B - answer, side, stated, 0 if answer == TIE else strength)
-
-
-def _rating_ballots(ratings: Iterable[Rating]) -> Iterator[tuple[tuple[str, str], Vote, Ballot]]:
-    """Up is A and always "on the left": the annotator's bias is then how easily they are pleased."""
-    for vote in ratings:
-        ballot = Ballot(vote.annotator_id, A if vote.desirable else B, 1, of_rating(vote))
-        yield (vote.prompt_id, vote.response_id), vote, ballot
-
-
-def _response_ballots(
-    comparisons: Iterable[Comparison], rated: set[tuple[str, str]]
-) -> Iterator[tuple[tuple[str, str], Vote, Ballot]]:
-    for vote in comparisons:
-        responses = zip((vote.left_id, vote.right_id), _RESPONSE_ANSWERS[vote.choice], of_comparison(vote), strict=True)
-        for response_id, answer, stated in responses:
-            key = (vote.prompt_id, response_id)
-            if key not in rated or vote.choice is Choice.BOTH_BAD:
-                yield key, vote, Ballot(vote.annotator_id, answer, stated=stated)
-
-
 #: what an answer says of A in numbers, where the file has none
 _PLAIN = {A: Preference(1.0), TIE: Preference(0.5, 1.0), B: Preference(0.0)}
 
@@ -298,7 +211,7 @@ def _weigh(
     weighed_I = [_mean([ballot.stated or _PLAIN[ballot.answer] for ballot in item]) for item in ballots]
     voted = [i for i, item in enumerate(ballots) if any(ballot.annotator_id not in datasets for ballot in item)]
     if voted:
-        p_I, tie_I = LABELS[method](_arrays([ballots[i] for i in voted], ends and [ends[i] for i in voted], weights))
+        p_I, tie_I = LABELS[method](arrays([ballots[i] for i in voted], ends and [ends[i] for i in voted], weights))
         for i, p, tie in zip(voted, p_I.tolist(), tie_I.tolist(), strict=True):
             weighed_I[i] = Preference(p, tie)
     return weighed_I
@@ -306,35 +219,6 @@ def _weigh(
 
 def _mean(stated: Sequence[Preference]) -> Preference:
     return Preference(*(sum(values) / len(stated) for values in zip(*stated, strict=True)))
-
-
-def _arrays(
-    ballots: Sequence[Sequence[Ballot]],
-    ends: Sequence[tuple[Hashable, Hashable]] | None,
-    weights: Mapping[str, float],
-) -> Votes:
-    numbers: dict[str, int] = {}
-    rows = [
-        (item, numbers.setdefault(ballot.annotator_id, len(numbers)), ballot.answer, ballot.side, ballot.strength)
-        for item, votes in enumerate(ballots)
-        for ballot in votes
-    ]
-    item_N, annotator_N, vote_N, side_N, strength_N = np.array(rows, dtype=np.int64).T
-    responses: dict[Hashable, int] = {}
-    numbered = [[responses.setdefault(end, len(responses)) for end in pair] for pair in ends or ()]
-    weight_J = np.array([weights.get(one, 1.0) for one in numbers])
-    return Votes(
-        item_N,
-        annotator_N,
-        vote_N,
-        side_N,
-        len(ballots),
-        len(numbers),
-        ends is not None,
-        None if ends is None else np.array(numbered, dtype=np.int64),
-        strength_N if strength_N.any() else None,
-        None if (weight_J == 1).all() else weight_J[annotator_N],
-    )
 
 
 def _agreed_extra(votes: Sequence[Vote]) -> Mapping[str, Any]:

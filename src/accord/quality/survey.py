@@ -20,10 +20,11 @@ from accord.quality.agreement import (
 from accord.quality.agreement_by import Part, agreement_by_prompt, agreement_by_tag, agreement_by_time
 from accord.quality.agreement_without import without_each
 from accord.quality.bad_hands import Finding, Report
+from accord.quality.ballots import PairVotes
 from accord.quality.dawid_skene import TIE, A
 from accord.quality.evidence import evidence
 from accord.quality.groups import Groups, find_groups
-from accord.quality.labels import LABELS, PairVotes, pair_labels
+from accord.quality.labels import LABELS, pair_labels
 from accord.quality.wilson import wilson
 
 #: Letters of a text that are shown.
