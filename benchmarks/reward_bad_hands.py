@@ -120,8 +120,7 @@ def trained(data: Path, out: Path, seed: int) -> float:
         "warmup_steps": 0.1,
         "lr_scheduler_type": "cosine",
         "save_strategy": "no",
-        "eval_strategy": "steps",
-        "eval_steps": 1.0,  # at the end
+        "eval_strategy": "epoch",
         "report_html": "false",
     }
     command = [sys.executable, "-m", "accord", "reward", *(str(w) for k, v in words.items() for w in (f"--{k}", v))]

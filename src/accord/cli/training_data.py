@@ -91,7 +91,9 @@ def _preferences(votes: Votes, labels: str, split: Split, notes: list[str]) -> I
     weighed = pair_labels(votes.comparisons, labels, annotators=votes.annotators.values(), weights=votes.weights)
     telling = [label for label in weighed if label.weight > 0]
     if len(telling) < len(weighed):
-        notes.append(f"{len(weighed) - len(telling)} pairs left out: both answers called bad, or the same answer twice")
+        unheard = ", or votes that count nothing" if 0.0 in votes.weights.values() else ""
+        why = f"both answers called bad, or the same answer twice{unheard}"
+        notes.append(f"{len(weighed) - len(telling)} pairs left out: {why}")
     for prompts in split:
         yield preference_rows(prompts, votes.responses, telling)
 
