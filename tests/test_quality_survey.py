@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from accord.cli.main import app
 from accord.cli.project import find_project, open_store
 from accord.feedback import Annotator, AnnotatorKind, Choice, Comparison, LabelMethod, Message, Prompt, Response, Sides
-from accord.quality.labels import LABELS
+from accord.quality.labels import LABELS, pair_labels
 from accord.quality.survey import survey
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,6 +79,11 @@ def test_a_survey_counts_and_finds_whose_votes_say_nothing():
     for each in found.labels:
         assert each.pairs == 60
         assert each.low <= each.tosses / each.pairs <= each.high
+    assert len(found.judged) == 60
+    for pair, label in zip(found.judged, pair_labels(votes, "dawid_skene"), strict=True):
+        assert pair.p["dawid_skene"] == (label.p_chosen if label.chosen_id == pair.first_id else 1 - label.p_chosen)
+        assert 0 < pair.low < pair.p["bradley_terry"] < pair.high < 1
+        assert pair.votes == 8
     json.dumps(found.to_json())
 
 

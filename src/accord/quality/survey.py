@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from accord.feedback import COIN, Annotator, AnnotatorKind, Choice, Comparison
+from accord.feedback import COIN, Annotator, AnnotatorKind, Choice, Comparison, PairLabel
 from accord.quality.agreement import (
     Agreement,
     Measured,
@@ -21,6 +21,7 @@ from accord.quality.agreement_by import Part, agreement_by_prompt, agreement_by_
 from accord.quality.agreement_without import without_each
 from accord.quality.bad_hands import Finding, Report
 from accord.quality.ballots import PairVotes
+from accord.quality.bradley_terry import fit
 from accord.quality.dawid_skene import TIE, A
 from accord.quality.evidence import evidence
 from accord.quality.groups import Groups, find_groups
@@ -66,6 +67,23 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What the votes make of one pair.
+
+    p          method -> P(first better) + ½ P(both alike)
+    low, high  the 95 % interval of bradley_terry's: what more votes may yet move it to
+    """
+
+    prompt_id: str
+    first_id: str
+    second_id: str
+    votes: int
+    p: Mapping[str, float]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """Everything about the votes of people: those that a file states are left out.
 
@@ -85,6 +103,7 @@ class Survey:
     ac1: Measured
     groups: Groups | None
     labels: Sequence[Labels]
+    judged: Sequence[Judged]
     voters: Sequence[Voter]
     findings: Sequence[Finding]
     by_prompt: Sequence[Part]
@@ -102,7 +121,7 @@ class Survey:
             (part for part in self.by_prompt if part.alpha is not None), key=lambda part: part.alpha or 0.0
         )
         splits = self.groups.splits if self.groups else []
-        found = self.to_json() | {"by_prompt": [asdict(part) for part in prompts[:most]]}
+        found = self.to_json() | {"by_prompt": [asdict(part) for part in prompts[:most]], "judged": []}
         of = {
             "by_prompt": len(prompts),
             "findings": len(self.findings),
@@ -141,6 +160,7 @@ def survey(
     said, found = evidence(by_people, characters=characters, controls=controls, groups=groups, seed=seed)
     opinions = list(opinions_of_pairs(by_people))
     without = {one.annotator: one.change for one in without_each(opinions)}
+    weighed = {method: pair_labels(by_people, method) for method in methods}
     stated = any(vote.strength is not None for vote in said.comparisons)
     return Survey(
         votes=len(said.comparisons),
@@ -152,7 +172,8 @@ def survey(
         strengths=ordinal_alpha(opinions_of_strengths(by_people), seed=seed) if stated else None,
         ac1=ac1(opinions, seed=seed),
         groups=groups,
-        labels=[_labels(by_people, method) for method in methods],
+        labels=[_labels(method, labels) for method, labels in weighed.items()],
+        judged=_judged(said, weighed),
         voters=_voters(said, found, without, groups),
         findings=found.findings,
         by_prompt=agreement_by_prompt(by_people),
@@ -166,11 +187,20 @@ def _beginning(text: str) -> str:
     return line if len(line) <= BEGINNING else line[: BEGINNING - 1] + "…"
 
 
-def _labels(comparisons: Sequence[Comparison], method: str) -> Labels:
-    p = [label.p_chosen for label in pair_labels(comparisons, method) if label.weight]
+def _labels(method: str, labels: Sequence[PairLabel]) -> Labels:
+    p = [label.p_chosen for label in labels if label.weight]
     tosses = sum(each - 0.5 < COIN for each in p)
     low, high = wilson(tosses, len(p)) if p else (0.0, 1.0)
     return Labels(method, len(p), tosses, low, high)
+
+
+def _judged(said: PairVotes, weighed: Mapping[str, Sequence[PairLabel]]) -> list[Judged]:
+    interval_I2 = fit(said.votes).interval_I2().tolist()
+    judged = []
+    for (prompt_id, a, b), (low, high), *labels in zip(said.pairs, interval_I2, *weighed.values(), strict=True):
+        p = [label.p_chosen if label.chosen_id == a else 1 - label.p_chosen for label in labels]
+        judged.append(Judged(prompt_id, a, b, labels[0].n_votes, dict(zip(weighed, p, strict=True)), low, high))
+    return judged
 
 
 def _voters(said: PairVotes, found: Report, without: Mapping[str, float | None], groups: Groups | None) -> list[Voter]:
