@@ -195,6 +195,11 @@ def told(values: Sequence[float], clean: Sequence[float]) -> dict[str, float | l
     return {"accuracy": float(np.mean(values)), "lost": float(lost.mean()), "error": error, "by_seed": list(values)}
 
 
+def lost(figure: dict) -> str:
+    error = "" if np.isnan(figure["error"]) else f" ± {100 * figure['error']:.1f}"
+    return f" ({-100 * figure['lost']:+.1f}{error} points)".replace("-", "−")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=300, help="to train on; as many again to measure")
@@ -221,8 +226,7 @@ def main() -> None:
     print(json.dumps(figures, indent=2))
     if not args.dry:
         lines = ", ".join(
-            f"{name} {100 * figure['accuracy']:.1f} %"
-            + ("" if name == CLEAN else f" (−{100 * figure['lost']:.1f} ± {100 * figure['error']:.1f} points)")
+            f"{name} {100 * figure['accuracy']:.1f} %{'' if name == CLEAN else lost(figure)}"
             for name, figure in figures.items()
         )
         kind = "all weights of SmolLM2" if args.full else "a linear head on SmolLM2"

@@ -317,6 +317,16 @@ def test_whoever_counts_nothing_changes_nothing(method):
     assert found([*votes, *loud]) != pytest.approx(found(votes), abs=0.03)
 
 
+@pytest.mark.parametrize("method", LABELS)
+@pytest.mark.parametrize("heard", [0, 1])
+def test_where_hardly_anybody_counts_nothing_is_known(method, heard):
+    said = [v for prompt in ("p", "q") for v in votes_of("L L R T L L R", prompt=prompt)]
+    names = list(dict.fromkeys(v.annotator_id for v in said))
+    for label in pair_labels(said, method, weights=dict.fromkeys(names[heard:], 0.0)):
+        assert label.weight == heard
+        assert p_a([label]) == pytest.approx(0.5, abs=0.02) if heard == 0 else p_a([label]) > 0.5
+
+
 def test_half_a_vote_is_half_a_vote():
     said = votes_of("L L R T")
     (label,) = pair_labels(said, "vote_share", weights={v.annotator_id: 0.5 for v in said})
@@ -351,3 +361,6 @@ def test_what_is_wanted_where_nobody_gave_a_thumb_is_what_would_be_preferred():
     assert p["a"] == pytest.approx((over("a", "b") + over("a", "c")) / 2)
     assert p["b"] == pytest.approx((over("b", "a") + over("b", "c")) / 2)
     assert p["a"] > p["b"] > p["c"]
+    elsewhere = [thumb(True, response="z")]
+    with_thumb = {label.response_id: label.p_desirable for label in response_labels(said, elsewhere, "bradley_terry")}
+    assert {name: with_thumb[name] for name in "abc"} == p

@@ -58,7 +58,7 @@ def parts(all_nouns):
 def test_a_survey_counts_and_finds_whose_votes_say_nothing():
     votes, annotators = parts(nouns())
     characters = {id: 500 for vote in votes for id in (vote.prompt_id, vote.left_id, vote.right_id)}
-    found = survey(votes, annotators, characters=characters, controls={"coin": (1, 19)})
+    found = survey(votes, annotators, characters=characters, controls={"coin": (1, 19)}, judged=True)
     assert (found.votes, found.pairs, found.annotators, found.simulated) == (480, 60, 8, 8)
     assert found.agreement.alpha > 0.3
     assert found.strengths is None

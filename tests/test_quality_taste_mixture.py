@@ -5,7 +5,7 @@ import pytest
 
 from accord.quality import taste_mixture
 from accord.quality.crowd import Role, draw_crowd, draw_margins, simulate_votes
-from accord.quality.dawid_skene import TIE, A, B
+from accord.quality.dawid_skene import TIE, A, B, Votes
 from accord.quality.taste_mixture import fit, held_out, margins
 
 
@@ -80,6 +80,35 @@ def test_both_tastes_are_about_as_strong():
     opposed = np.stack([0.2 * u_KR[0], u_KR[0]])
     first, second = taste_mixture.BASIS[2] @ taste_mixture._about_as_strong(opposed)
     assert np.corrcoef(first, second)[0, 1] < -0.99
+
+
+@pytest.mark.parametrize(("people", "pairs"), [(8, 1), (8, 3), (30, 5), (10, 20)])
+@pytest.mark.parametrize("said", ["anything", "ties", "one answer"])
+def test_few_pairs_or_answers_that_are_all_alike_are_one_taste(people, pairs, said):
+    chance = np.random.default_rng(0)
+    item_N, annotator_N = np.tile(np.arange(pairs), people), np.repeat(np.arange(people), pairs)
+    n = len(item_N)
+    vote_N = {"anything": chance.integers(3, size=n), "ties": np.full(n, TIE), "one answer": np.full(n, A)}[said]
+    ends_I2 = np.arange(2 * pairs).reshape(pairs, 2)
+    votes = Votes(item_N, annotator_N, vote_N, chance.choice([-1, 1], n), pairs, people, True, ends_I2)
+    assert not held_out(votes).two
+    assert np.isfinite(fit(votes).utility_KR).all()
+
+
+def test_a_response_compared_with_itself_tells_nothing():
+    nobody = np.zeros(20, np.int64)
+    votes = Votes(nobody, np.arange(20) % 10, nobody + TIE, nobody, 1, 10, True, np.zeros((1, 2), np.int64))
+    assert not held_out(votes).two
+
+
+@pytest.mark.parametrize("each", [1, 3, 10])
+def test_people_who_share_no_pairs_are_one_taste(each):
+    n = 20 * each
+    chance = np.random.default_rng(each)
+    ends_I2 = np.arange(2 * n).reshape(n, 2)
+    vote_N, side_N = chance.integers(3, size=n), chance.choice([-1, 1], n)
+    votes = Votes(np.arange(n), np.repeat(np.arange(20), each), vote_N, side_N, n, 20, True, ends_I2)
+    assert not held_out(votes).two
 
 
 def test_few_people_tell_nothing():

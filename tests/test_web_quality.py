@@ -6,6 +6,7 @@ import pytest
 
 from accord.feedback import Form, Role
 from accord.store import Store
+from accord.web import surveys
 from accord.web.surveys import Surveys, survey_of
 from crowds import nouns, voted
 from web_kit import campaign, client, make_site, serious, served, tab, user
@@ -70,6 +71,22 @@ def test_what_went_wrong_is_told(tmp_path):
     look = made(Surveys(str(tmp_path / "no.db")))
     assert look.found is None
     assert "no.db" in look.wrong
+
+
+def test_a_survey_that_fails_leaves_the_last_one(site, monkeypatch):
+    last = made(site.surveys)
+
+    def broken(url, campaign):
+        raise OSError("no process can be made")
+
+    monkeypatch.setattr(surveys, "_apart", broken)
+    site.surveys.of("", again=True)
+    look = made(site.surveys)
+    assert look.wrong == "no process can be made"
+    assert look.found == last.found
+    page = client(site, user(site, "cora", Role.CURATOR)).get("/quality").text
+    assert "no process can be made" in page
+    assert "400 votes on 40 pairs" in page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -10,11 +10,13 @@ from accord.cli.main import app
 from accord.cli.options import DataOptions
 from accord.cli.project import find_project, open_store
 from accord.cli.training_data import rows_for
+from accord.cli.whose_votes import weights
 from accord.exchange.snapshot import write_snapshot
 from accord.feedback import AccordError
 from accord.quality.crowd import Role
 from accord.quality.evidence import evidence
 from accord.quality.groups import find_groups
+from accord.quality.survey import survey
 from crowds import nouns, voted
 
 
@@ -67,10 +69,13 @@ def test_training_for_a_group_learns_its_taste(project, number):
     shorter = [len(str(row["chosen"])) < len(str(row["rejected"])) for row in rows.splits["train"]]
     assert np.mean([short == wants_short for short in shorter]) > 0.9
     assert rows.meta["group"] == number
-    of_group = (
-        sum(one == larger for one in taste.values()) if number == 1 else sum(one != larger for one in taste.values())
-    )
-    assert f"for group {number}: the votes of {of_group} of 20 annotators" in rows.notes
+    assert rows.meta["annotators"] == {"simulated": of_group(taste, number)}
+    assert f"for group {number}: the votes of {of_group(taste, number)} of 20 annotators" in rows.notes
+
+
+def of_group(taste, number):
+    first = sum(one == round(np.mean(list(taste.values()))) for one in taste.values())
+    return first if number == 1 else len(taste) - first
 
 
 def test_a_group_that_is_not_there_is_refused(project):
@@ -124,6 +129,16 @@ def test_bad_hands_are_weighed_down_and_the_run_says_so(project):
 def test_who_says_little_by_others_lights_is_left_to_the_labels():
     crowd, _, votes = voted(tastes=(1.0,), roles={Role.HONEST: 12, Role.RANDOM: 3})
     assert evidence(votes, crowd.annotators).weights() == {}
+    found = survey(votes, crowd.annotators)
+    random = {a.id for a, is_random in zip(crowd.annotators, crowd.are(Role.RANDOM), strict=True) if is_random}
+    suspects = {voter.annotator_id for voter in found.voters if voter.suspect}
+    assert suspects
+    assert suspects <= random
+    assert {voter.weight for voter in found.voters} == {1.0}, "what --weigh_annotators does"
+
+
+def test_control_questions_tell_of_those_too_who_only_gave_thumbs():
+    assert set(weights([], [], {}, {"bad": (0, 20), "good": (20, 0), "new": (0, 1)})) == {"bad"}
 
 
 def test_the_command_shows_two_tastes(project):

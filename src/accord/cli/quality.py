@@ -54,6 +54,7 @@ def command(
     from accord.cli.project import find_project
     from accord.cli.reading import Votes, nouns
     from accord.cli.whose_votes import controls
+    from accord.quality.ballots import of_people
     from accord.quality.survey import survey
     from accord.report.document import write_page
     from accord.report.quality import render
@@ -66,11 +67,10 @@ def command(
     if not said.comparisons:
         raise AccordError(f"{title}: nobody has compared anything yet (accord serve to vote, accord import for votes)")
     people, lengths = said.annotators.values(), {id: len(text) for id, text in said.texts.items()}
-    try:
-        with Console(stderr=True).status(f"Looking through {len(said.comparisons):,} votes"):
-            found = survey(said.comparisons, people, characters=lengths, controls=controls(data), seed=seed)
-    except ValueError:
-        raise AccordError(f"{title}: only what files state, and no votes of people (see accord doctor)") from None
+    if not of_people(said.comparisons, people):
+        raise AccordError(f"{title}: only what files state, and no votes of people (see accord doctor)")
+    with Console(stderr=True).status(f"Looking through {len(said.comparisons):,} votes"):
+        found = survey(said.comparisons, people, characters=lengths, controls=controls(data), judged=as_json, seed=seed)
     if html:
         write_page(html, render(title, found.brief(said.texts)))
     if as_json:
@@ -202,8 +202,12 @@ def findings_table(findings: Iterable[Finding], top: int) -> Table | str:
         table.add_column(name, overflow="fold")
     table.add_column("weight", justify="right")
     for one in findings[:top]:
-        table.add_row(escape(one.annotator_id), one.kind.value, escape(one.evidence), f"{one.weight:.2f}")
+        table.add_row(escape(one.annotator_id), one.kind.value, escape(one.evidence), _weight(one))
     return table
+
+
+def _weight(finding: Finding) -> str:
+    return "" if finding.kind == "says little" else f"{finding.weight:.2f}"  # methods of labels see to it
 
 
 def voters_table(voters: Iterable[Voter]) -> Table:

@@ -101,13 +101,7 @@ def _stored(database: str) -> Iterator[Noun]:
 
 
 def _from_hub(name: str, data: DataOptions) -> Iterator[Noun]:
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or Path(name).suffix in (
-        ".json",
-        ".jsonl",
-        ".csv",
-        ".parquet",
-        ".gz",
-    ):
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or Path(name).suffix in FILES:
         raise AccordError(f"{name}: there is no such file or folder")
     from datasets import load_dataset
 

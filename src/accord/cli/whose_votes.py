@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
+
 from accord.cli.options import DataOptions
 from accord.cli.reading import Votes, database_of
 from accord.feedback import AccordError, Annotator, Comparison
+from accord.quality.ballots import of_people
 from accord.store import Store
 from accord.store.controls import Controls
 
@@ -28,6 +31,7 @@ def hear(votes: Votes, data: DataOptions, notes: list[str]) -> None:
         voters = {vote.annotator_id for vote in votes.comparisons}
         votes.comparisons = [vote for vote in votes.comparisons if vote.annotator_id in chosen]
         votes.ratings = [vote for vote in votes.ratings if vote.annotator_id in chosen]
+        votes.annotators = {id: annotator for id, annotator in votes.annotators.items() if id in chosen}
         notes.append(f"for group {data.group}: the votes of {len(chosen & voters)} of {len(voters)} annotators")
 
 
@@ -38,23 +42,21 @@ def quality(
     than MOST: then `accord quality` tells it, which takes minutes."""
     from accord.quality.survey import survey  # loads SciPy
 
-    if len(comparisons) > MOST:
+    said = of_people(comparisons, annotators)
+    if not 0 < len(said) <= MOST:
         return None
     characters = {id: len(text) for id, text in texts.items()}
-    try:
-        return survey(comparisons, annotators, characters=characters, controls=controls(data)).brief(texts)
-    except ValueError:
-        return None
+    with Console(stderr=True).status(f"Looking through {len(said):,} votes"):
+        return survey(said, annotators, characters=characters, controls=controls(data)).brief(texts)
 
 
 def members(number: int, comparisons: Sequence[Comparison], annotators: Sequence[Annotator]) -> set[str]:
     """Ids of the annotators of group 1, the larger, or 2. Raises AccordError where the votes tell of no two."""
     from accord.quality.groups import find_groups  # loads SciPy
 
-    try:
-        found = find_groups(comparisons, annotators)
-    except ValueError:
-        raise AccordError("group: groups are told by people's comparisons, and there are none") from None
+    if not of_people(comparisons, annotators):
+        raise AccordError("group: groups are told by people's comparisons, and there are none")
+    found = find_groups(comparisons, annotators)
     if found is None:
         raise AccordError("group: too few people voted to tell groups apart: leave out --group")
     if not found.groups:
@@ -71,13 +73,14 @@ def weights(
     characters: Mapping[str, int],
     passed: Mapping[str, tuple[int, int]],
 ) -> dict[str, float]:
-    """What the votes of those count against whom something speaks, by id; none where nobody compared anything."""
-    from accord.quality.evidence import evidence  # loads SciPy
+    """What the votes of those count against whom something speaks, by id: by all of their comparisons, and by control
+    questions of any kind."""
+    from accord.quality.evidence import evidence, weights_by_controls  # loads SciPy
 
-    try:
-        return evidence(comparisons, annotators, characters=characters, controls=passed).weights()
-    except ValueError:
-        return {}
+    compared = of_people(comparisons, annotators)
+    found = evidence(compared, characters=characters, controls=passed).weights() if compared else {}
+    known = {vote.annotator_id for vote in compared}
+    return found | weights_by_controls({one: each for one, each in passed.items() if one not in known})
 
 
 def controls(data: DataOptions) -> dict[str, tuple[int, int]]:

@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from accord.feedback import Choice, Comparison, Rating, Sides, Vote
+from accord.feedback import Annotator, AnnotatorKind, Choice, Comparison, Rating, Sides, Vote
 from accord.quality.dawid_skene import TIE, A, B, Votes
 from accord.quality.stated import Preference, of_comparison, of_rating
 
@@ -60,6 +60,12 @@ def standing(votes: Iterable[V]) -> Iterator[V]:
     by_id = {vote.id: vote for vote in votes}
     superseded = {vote.supersedes for vote in by_id.values()}
     return (vote for vote in by_id.values() if vote.id not in superseded and not vote.withdrawn)
+
+
+def of_people(comparisons: Iterable[Comparison], annotators: Iterable[Annotator]) -> list[Comparison]:
+    """The votes that count, without what files state, which is nobody's vote."""
+    datasets = {one.id for one in annotators if one.kind is AnnotatorKind.DATASET}
+    return [vote for vote in standing(comparisons) if vote.annotator_id not in datasets]
 
 
 def by_pair(comparisons: Iterable[Comparison]) -> dict[Pair, list[Comparison]]:

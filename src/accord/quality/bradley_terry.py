@@ -103,7 +103,7 @@ def _of_choices(votes: Votes, ends_I2: Ints) -> Fit:
         before = utility_R
         utility_R = _utilities(votes, a_N, b_N, utility_R, theta_J3, tie, variance)
         theta_J3 = _annotators(votes, utility_R[a_N] - utility_R[b_N], theta_J3, tie)
-        scale, shift = np.average(theta_J3[:, 0], weights=voted_J), np.average(theta_J3[:, 1], weights=voted_J)
+        scale, shift, _ = voted_J @ theta_J3 / voted_J.sum() if voted_J.any() else (1.0, 0.0, 0.0)
         theta_J3[:, 0] /= scale  # the average annotator sets the scale
         theta_J3[:, 1] -= shift
         utility_R, tie = utility_R * scale, tie + shift
@@ -202,13 +202,13 @@ def _calibrated(votes: Votes, ends_I2: Ints) -> tuple[float, float] | None:
     """β and τ'; None where there are too few annotators to hold some back."""
     from scipy.optimize import minimize
 
-    if len(np.unique(votes.annotator_N)) < LEAST:
+    if len(np.unique(votes.annotator_N[votes.counts_N > 0])) < LEAST:
         return None
     part_N = (np.random.default_rng(0).permutation(votes.n_annotators) % FOLDS)[votes.annotator_N]
     margin_N, error_N = np.zeros(len(part_N)), np.zeros(len(part_N))
     for part in range(FOLDS):
         others, held_N = votes.part(part_N != part), part_N == part
-        if len(others.vote_N):
+        if others.counts_N.any():
             found = _fit(others, ends_I2)
             margin_N[held_N] = found.margin_I[votes.item_N[held_N]]
             error_N[held_N] = found.margin_error_I[votes.item_N[held_N]]

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accord.feedback import Annotator, AnnotatorKind, Comparison
-from accord.quality.bad_hands import Kind, Report, bad_hands
-from accord.quality.ballots import PairVotes, pair_votes
+from accord.feedback import Annotator, Comparison
+from accord.quality.bad_hands import Finding, Kind, Report, bad_hands, failed_controls
+from accord.quality.ballots import PairVotes, of_people, pair_votes
 from accord.quality.groups import Groups
 
 
@@ -23,11 +23,21 @@ class Evidence(NamedTuple):
         That somebody's votes say little is left to methods that learn reliability: were it counted here, whoever is of
         another taste than most could be silenced by them.
         """
-        found: dict[str, float] = {}
-        for finding in self.report.findings:
-            if finding.kind is not Kind.SAYS_LITTLE and finding.weight < 1:
-                found[finding.annotator_id] = min(finding.weight, found.get(finding.annotator_id, 1.0))
-        return found
+        return _lowest(finding for finding in self.report.findings if finding.kind is not Kind.SAYS_LITTLE)
+
+
+def weights_by_controls(controls: Mapping[str, tuple[int, int]]) -> dict[str, float]:
+    """The same by control questions alone, passed and failed: of whoever compared nothing."""
+    passed_J2 = np.array(list(controls.values()), np.int64).reshape(-1, 2)
+    return _lowest(failed_controls(passed_J2[:, 0], passed_J2[:, 1], list(controls)))
+
+
+def _lowest(findings: Iterable[Finding]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for finding in findings:
+        if finding.weight < 1:
+            found[finding.annotator_id] = min(finding.weight, found.get(finding.annotator_id, 1.0))
+    return found
 
 
 def evidence(
@@ -47,8 +57,7 @@ def evidence(
 
     Raises ValueError where nobody has compared anything.
     """
-    datasets = {one.id for one in annotators if one.kind is AnnotatorKind.DATASET}
-    said = pair_votes(vote for vote in comparisons if vote.annotator_id not in datasets)
+    said = pair_votes(of_people(comparisons, annotators))
     known = _circumstances(said, characters or {}, controls or {})
     if groups and groups.groups:
         first = groups.of(1)

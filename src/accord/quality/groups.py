@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from accord.feedback import Annotator, AnnotatorKind, Comparison
-from accord.quality.ballots import Pair, PairVotes, pair_votes
+from accord.feedback import Annotator, Comparison
+from accord.quality.ballots import Pair, PairVotes, of_people, pair_votes
 from accord.quality.taste_mixture import fit, held_out, margins
 
 #: So probable a membership is called sure.
@@ -81,14 +81,15 @@ def find_groups(
 
     Raises ValueError where nobody has compared anything.
     """
-    datasets = {one.id for one in annotators if one.kind is AnnotatorKind.DATASET}
-    said = pair_votes(vote for vote in comparisons if vote.annotator_id not in datasets)
+    said = pair_votes(of_people(comparisons, annotators))
     held = held_out(said.votes)
     if held is None:
         return None
     if not held.two:
         return Groups(held.gain, held.error)
     tastes = fit(said.votes)
+    if not all((member_J >= SURE).any() for member_J in tastes.member_JK.T):
+        return Groups(held.gain, held.error)  # nobody is surely of one of them
     margin_KI = margins(tastes, said.votes)
     first_J, texts = tastes.member_JK[:, 0], characters or {}
     return Groups(

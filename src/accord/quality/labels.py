@@ -145,9 +145,9 @@ def response_labels(
     """The probability that people want each response, in the order in which the responses first appear.
 
     A thumb is a vote for or against a response, and "both bad" is one against each. Only where nobody gave a thumb do
-    comparisons decide: being preferred then counts for a response, and being passed over against it. Where nobody gave
-    any, and `method` is bradley_terry, a response is wanted as probably as it would be preferred to another of those to
-    its prompt. A dataset's statements, and `weights`, are taken as in `pair_labels`.
+    comparisons decide: being preferred then counts for a response, and being passed over against it; but where `method`
+    is bradley_terry, it is wanted as probably as it would be preferred to another of those to its prompt. A dataset's
+    statements, and `weights`, are taken as in `pair_labels`.
 
     Raises ValueError where `method` is not in LABELS.
     """
@@ -160,9 +160,9 @@ def response_labels(
         votes.setdefault(key, []).append(vote)
         ballots.setdefault(key, []).append(ballot)
     wanted = [p for p, _ in _weigh(list(ballots.values()), method, annotators, weights)]
-    if method == "bradley_terry" and not ratings:
+    if method == "bradley_terry":
         preferred = _preferred(pair_labels(comparisons, method, annotators=annotators, weights=weights))
-        wanted = [preferred.get(key, p) for key, p in zip(votes, wanted, strict=True)]
+        wanted = [p if key in rated else preferred.get(key, p) for key, p in zip(votes, wanted, strict=True)]
     return [
         ResponseLabel(
             *key,

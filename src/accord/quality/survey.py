@@ -19,11 +19,11 @@ from accord.quality.agreement import (
 )
 from accord.quality.agreement_by import Part, agreement_by_prompt, agreement_by_tag, agreement_by_time
 from accord.quality.agreement_without import without_each
-from accord.quality.bad_hands import Finding, Report
-from accord.quality.ballots import PairVotes
+from accord.quality.bad_hands import Finding
+from accord.quality.ballots import PairVotes, of_people
 from accord.quality.bradley_terry import fit
 from accord.quality.dawid_skene import TIE, A
-from accord.quality.evidence import evidence
+from accord.quality.evidence import Evidence, evidence
 from accord.quality.groups import Groups, find_groups
 from accord.quality.labels import LABELS, pair_labels
 from accord.quality.wilson import wilson
@@ -39,7 +39,8 @@ class Voter:
     ties, left    shares of their votes; `left` of those that are no ties and whose sides were shuffled, None without
     knowledge     share of the questions answered with knowledge, with its standard error
     without_them  by how much α of all would rise without them; None where that is not known
-    weight        what is left of their votes if they are weighed down by what was found
+    weight        what is left of their votes with `weights` of `quality.evidence`
+    suspect       whether anything was found against them
     first_group   probability that they are of the first group; None where one taste explains the votes
     """
 
@@ -51,6 +52,7 @@ class Voter:
     knowledge_error: float
     without_them: float | None
     weight: float
+    suspect: bool
     first_group: float | None
 
 
@@ -121,14 +123,15 @@ class Survey:
             (part for part in self.by_prompt if part.alpha is not None), key=lambda part: part.alpha or 0.0
         )
         splits = self.groups.splits if self.groups else []
-        found = self.to_json() | {"by_prompt": [asdict(part) for part in prompts[:most]], "judged": []}
+        found = self.to_json() | {"by_prompt": [asdict(part) for part in prompts[:most]]}
         of = {
             "by_prompt": len(prompts),
             "findings": len(self.findings),
             "voters": len(self.voters),
             "splits": len(splits),
         }
-        for name in ("findings", "voters", "by_tag"):
+        found["findings"] = [asdict(one) for one in _of_each_kind(self.findings)[:most]]
+        for name in ("voters", "by_tag"):
             found[name] = found[name][:most]
         if found["groups"]:
             found["groups"] |= {"splits": found["groups"]["splits"][:most], "members": None}
@@ -144,20 +147,23 @@ def survey(
     characters: Mapping[str, int] | None = None,
     controls: Mapping[str, tuple[int, int]] | None = None,
     methods: Sequence[str] = tuple(LABELS),
+    judged: bool = False,
     seed: int = 0,
 ) -> Survey:
     """A survey of `comparisons`.
 
     characters  how long each prompt and each response is, by id: tells who cannot have read what they judged
     controls    annotator id -> control questions passed, failed
+    judged      also tell of each pair
 
     Raises ValueError where nobody has compared anything.
     """
-    comparisons, annotators = list(comparisons), list(annotators)
+    annotators = list(annotators)
     kinds = {annotator.id: annotator.kind for annotator in annotators}
-    by_people = [vote for vote in comparisons if kinds.get(vote.annotator_id) is not AnnotatorKind.DATASET]
+    by_people = of_people(comparisons, annotators)
     groups = find_groups(by_people, characters=characters)
-    said, found = evidence(by_people, characters=characters, controls=controls, groups=groups, seed=seed)
+    proof = evidence(by_people, characters=characters, controls=controls, groups=groups, seed=seed)
+    said, found = proof
     opinions = list(opinions_of_pairs(by_people))
     without = {one.annotator: one.change for one in without_each(opinions)}
     weighed = {method: pair_labels(by_people, method) for method in methods}
@@ -173,13 +179,23 @@ def survey(
         ac1=ac1(opinions, seed=seed),
         groups=groups,
         labels=[_labels(method, labels) for method, labels in weighed.items()],
-        judged=_judged(said, weighed),
-        voters=_voters(said, found, without, groups),
+        judged=_judged(said, weighed) if judged else [],
+        voters=_voters(proof, without, groups),
         findings=found.findings,
         by_prompt=agreement_by_prompt(by_people),
         by_tag=agreement_by_tag(by_people),
         by_time=agreement_by_time(by_people),
     )
+
+
+def _of_each_kind(findings: Sequence[Finding]) -> list[Finding]:
+    """The clearest of every kind first, then the second of every kind, and so on."""
+    places = Counter[str]()
+    ranked = []
+    for finding in findings:
+        places[finding.kind] += 1
+        ranked.append((places[finding.kind], finding))
+    return [finding for _, finding in sorted(ranked, key=lambda each: each[0])]
 
 
 def _beginning(text: str) -> str:
@@ -197,15 +213,18 @@ def _labels(method: str, labels: Sequence[PairLabel]) -> Labels:
 def _judged(said: PairVotes, weighed: Mapping[str, Sequence[PairLabel]]) -> list[Judged]:
     interval_I2 = fit(said.votes).interval_I2().tolist()
     judged = []
-    for (prompt_id, a, b), (low, high), *labels in zip(said.pairs, interval_I2, *weighed.values(), strict=True):
+    of_each = zip(said.pairs, np.bincount(said.votes.item_N).tolist(), interval_I2, *weighed.values(), strict=True)
+    for (prompt_id, a, b), n, (low, high), *labels in of_each:
         p = [label.p_chosen if label.chosen_id == a else 1 - label.p_chosen for label in labels]
-        judged.append(Judged(prompt_id, a, b, labels[0].n_votes, dict(zip(weighed, p, strict=True)), low, high))
+        judged.append(Judged(prompt_id, a, b, n, dict(zip(weighed, p, strict=True)), low, high))
     return judged
 
 
-def _voters(said: PairVotes, found: Report, without: Mapping[str, float | None], groups: Groups | None) -> list[Voter]:
+def _voters(proof: Evidence, without: Mapping[str, float | None], groups: Groups | None) -> list[Voter]:
     """Who voted most comes first."""
-    known, members = found.known_J, (groups.members if groups else None) or {}
+    said, weights, known = proof.said, proof.weights(), proof.report.known_J
+    members = (groups.members if groups else None) or {}
+    suspects = {finding.annotator_id for finding in proof.report.findings}
     votes: dict[str, list[Comparison]] = {}
     for vote in said.comparisons:
         votes.setdefault(vote.annotator_id, []).append(vote)
@@ -225,7 +244,8 @@ def _voters(said: PairVotes, found: Report, without: Mapping[str, float | None],
                 float(known.mean_J[j]),
                 float(known.se_J[j]),
                 without.get(one),
-                float(found.weight_J[j]),
+                weights.get(one, 1.0),
+                one in suspects,
                 members.get(one),
             )
             for j, one in enumerate(said.annotators)

@@ -94,8 +94,8 @@ class Held(NamedTuple):
 
     @property
     def two(self) -> bool:
-        """Whether two tastes are there."""
-        return self.gain > ERRORS * self.error
+        """Whether two tastes are there: a gain below TOLERANCE is where EM was stopped, and tells nothing."""
+        return self.gain > max(ERRORS * self.error, TOLERANCE)
 
 
 def held_out(votes: Votes) -> Held | None:
@@ -319,13 +319,24 @@ def _divided(seen: _Seen, state: _State) -> _State:
     ends, signs = np.concatenate([seen.a_N, seen.b_N]), np.concatenate([left_over_N, -left_over_N])
     shape = seen.votes.n_annotators, seen.responses
     departure_JR = csr_array((signs, (np.tile(seen.votes.annotator_N, 2), ends)), shape=shape)
-    score_J = svds(departure_JR, k=1, v0=np.ones(min(shape)), solver="arpack")[0][:, 0]
+    score_J = _leading(departure_JR)
     second_J = expit(STEEP * (score_J - score_J.mean()) / max(score_J.std(), 1e-12))
     member_JKC = np.zeros((*second_J.shape, 2, len(LEVELS)))
     member_JKC[:, :, -1] = np.stack([1 - second_J, second_J], axis=1)
     x_KR = np.stack([state.x_KR[0], np.zeros(seen.responses)])
     start = state._replace(x_KR=x_KR, share_K=_shares(member_JKC, (0, 2)))
     return _utilities(seen, member_JKC, start, np.full(2, VARIANCE))[0]
+
+
+def _leading(values_JR: csr_array) -> Floats:
+    """The leading left singular vector, [J]; zeros where all values are 0."""
+    size = min(values_JR.shape)
+    if values_JR.count_nonzero() == 0:
+        return np.zeros(values_JR.shape[0])
+    if size < 2:
+        return np.asarray(np.linalg.svd(values_JR.toarray())[0][:, 0], np.float64)
+    start = np.random.default_rng(0).standard_normal(size)  # ones would be orthogonal to all rows: each sums to 0
+    return np.asarray(svds(values_JR, k=1, v0=start, solver="arpack")[0][:, 0], np.float64)
 
 
 def _told(seen: _Seen, state: _State) -> Tastes:

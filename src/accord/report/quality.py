@@ -127,13 +127,12 @@ def _tastes(groups: Mapping[str, Any]) -> Remark:
 def pictures(found: Found) -> list[Picture]:
     """What annotators know; agreement in time."""
     people = sorted(found["voters"], key=lambda one: -one["knowledge"])
-    against = {one["annotator_id"] for one in found["findings"]}
     drawn = []
     if len(people) > 1:
         spots = [
             Spot(
                 "",
-                "rejected" if one["annotator_id"] in against else "one",
+                "rejected" if one["suspect"] else "one",
                 Estimate(place, None, None),
                 Estimate(one["knowledge"], *_within(one["knowledge"], one["knowledge_error"])),
             )
@@ -142,8 +141,8 @@ def pictures(found: Found) -> list[Picture]:
         drawn.append(
             Picture(
                 "How much votes tell",
-                "Each mark is an annotator, the most knowing first: which share of the questions they know, "
-                "as the others’ votes show, with its 95 % interval. By chance: 0 %.",
+                f"Each mark is an annotator{_of_all(found)}, the most knowing first: which share of the questions "
+                "they know, as the others’ votes show, with its 95 % interval. By chance: 0 %.",
                 spot_chart(
                     spots, "Share of the questions answered with knowledge, by annotator", percent, baseline=0.0
                 ),
@@ -165,6 +164,11 @@ def pictures(found: Found) -> list[Picture]:
     return drawn
 
 
+def _of_all(found: Found) -> str:
+    shown_, all_ = len(found["voters"]), found["of"]["voters"]
+    return f" ({shown_:,} of {all_:,}: who voted most)" if shown_ < all_ else ""
+
+
 def _within(mean: float, error: float) -> tuple[float, float]:
     return max(mean - 1.96 * error, 0.0), min(mean + 1.96 * error, 1.0)
 
@@ -172,10 +176,14 @@ def _within(mean: float, error: float) -> tuple[float, float]:
 def findings(found: Found) -> Table | None:
     """What speaks against whom."""
     rows = [
-        [one["annotator_id"], KINDS.get(one["kind"], one["kind"]), one["evidence"], f"{one['weight']:.2f}"]
+        [one["annotator_id"], KINDS.get(one["kind"], one["kind"]), one["evidence"], _weight(one)]
         for one in found["findings"]
     ]
     return Table("Who", ["What", "Evidence", "Weight"], rows, _first(found, "findings")) if rows else None
+
+
+def _weight(finding: Mapping[str, Any]) -> str:
+    return "–" if finding["kind"] == "says little" else f"{finding['weight']:.2f}"
 
 
 def splits(found: Found) -> Table | None:
@@ -225,7 +233,8 @@ def voters(found: Found) -> Table:
     says = (
         "Left: share of the left side in shuffled votes but ties. Knows: share of the questions answered with "
         "knowledge, with its standard error. α without them: by how much agreement would rise. Weight: what is left of "
-        f"their votes with `--weigh_annotators`. {_first(found, 'voters')}"
+        "their votes with `--weigh_annotators`, which leaves it to `--labels` whose votes say little. "
+        f"{_first(found, 'voters')}"
     )
     return Table("Annotators", head, rows, says)
 

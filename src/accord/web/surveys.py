@@ -2,12 +2,14 @@
 
 import os
 import threading
-from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing import get_context
-from typing import Any, NamedTuple
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple, cast
 
 from accord.feedback import text_of
+from accord.quality.ballots import of_people
 from accord.store import Store
 from accord.store.controls import Controls
 
@@ -31,6 +33,7 @@ class Surveys:
     def __init__(self, url: str):
         self._url = url
         self._lock = threading.Lock()
+        self._turn = threading.Lock()  # one survey at a time
         self._looks: dict[str, Look] = {}
 
     def of(self, campaign: str, *, again: bool = False) -> Look:
@@ -43,14 +46,40 @@ class Surveys:
             return look
 
     def _make(self, campaign: str) -> None:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=os.nice, initargs=(10,)) as process:
-            done: Future[dict[str, Any] | None] = process.submit(survey_of, self._url, campaign)
-            trouble = done.exception()
-        look = Look(None if trouble else done.result(), datetime.now(UTC))
-        if trouble:
-            look = look._replace(wrong=(str(trouble).splitlines() or [type(trouble).__name__])[0])
+        with self._turn:
+            try:
+                found, wrong = _apart(self._url, campaign), ""
+            except Exception as error:  # whatever it is, whoever waits for the page is told
+                found, wrong = None, (str(error).splitlines() or [type(error).__name__])[0]
         with self._lock:
-            self._looks[campaign] = look
+            last = self._looks[campaign].found if wrong else None
+            self._looks[campaign] = Look(found or last, datetime.now(UTC), wrong=wrong)
+
+
+def _apart(url: str, campaign: str) -> dict[str, Any] | None:
+    """`survey_of` in a process that ends when this one does. Raises RuntimeError where it fails."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(theirs, url, campaign), daemon=True)
+    process.start()
+    theirs.close()  # else a process that dies would be waited for
+    try:
+        found, wrong = ours.recv()
+    except EOFError:
+        found, wrong = None, "the process that looked through the votes has ended: too little memory?"
+    process.join()
+    if wrong:
+        raise RuntimeError(wrong)
+    return cast("dict[str, Any] | None", found)
+
+
+def _work(told: Connection, url: str, campaign: str) -> None:
+    with suppress(AttributeError):  # where there is no nice
+        os.nice(10)
+    try:
+        told.send((survey_of(url, campaign), ""))
+    except Exception as error:
+        told.send((None, str(error) or type(error).__name__))
 
 
 def survey_of(url: str, campaign: str) -> dict[str, Any] | None:
@@ -62,8 +91,7 @@ def survey_of(url: str, campaign: str) -> dict[str, Any] | None:
         texts = {prompt.id: text_of(prompt.content) for prompt in store.prompts()}
         texts |= {response.id: text_of(response.content) for response in store.responses()}
         annotators, controls = list(store.annotators()), Controls(store).outcomes()
-    try:
-        found = survey(votes, annotators, characters={id: len(text) for id, text in texts.items()}, controls=controls)
-    except ValueError:
+    if not of_people(votes, annotators):
         return None
-    return found.brief(texts)
+    characters = {id: len(text) for id, text in texts.items()}
+    return survey(votes, annotators, characters=characters, controls=controls).brief(texts)
