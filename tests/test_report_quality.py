@@ -74,6 +74,8 @@ def test_the_evidence_is_told_and_nobody_is_removed(bad):
     remark = next(remark for remark in quality.remarks(bad) if "speaks against" in remark.title)
     assert remark.title == "Something speaks against 3 annotators"
     assert "Nobody was removed" in remark.says
+    assert "`dawid_skene` believe those less whose votes say little" in remark.next
+    assert "`--weigh_annotators` counts votes less of the others" in remark.next
     assert len(quality.voters(bad).rows) == 10
 
 

@@ -7,7 +7,7 @@ from accord.report.charts import Line, Spot, interval_bar, line_chart, spot_char
 from accord.report.document import PAGES
 from accord.report.facts import Estimate, Point
 from accord.report.parts import Card, Picture, Remark, Table, bounds, bracketed
-from accord.report.words import count, percent, signed
+from accord.report.words import count, percent
 
 Found = Mapping[str, Any]
 
@@ -69,6 +69,10 @@ def cards(found: Found) -> list[Card]:
     return made
 
 
+def _nats(x: float) -> str:
+    return f"{x:+.4f}".replace("-", "−")
+
+
 def _two(x: float) -> str:
     return f"{x:.2f}".replace("-", "−")
 
@@ -92,7 +96,7 @@ def remarks(found: Found) -> list[Remark]:
                 "warning",
                 f"Something speaks against{more} {count(who, 'annotator')}",
                 "The evidence is below. Nobody was removed, and all votes count in full unless you say otherwise.",
-                "Read the evidence, talk to them, and train with `--weigh_annotators` to count such votes less.",
+                f"Read the evidence, talk to them. {_what_helps({one['kind'] for one in found['findings']})}",
             )
         )
     else:
@@ -102,9 +106,17 @@ def remarks(found: Found) -> list[Remark]:
     return made
 
 
+def _what_helps(kinds: set[str]) -> str:
+    little = "Labels by `dawid_skene` believe those less whose votes say little." if "says little" in kinds else ""
+    others = "Training with `--weigh_annotators` counts votes less of the others." if kinds - {"says little"} else ""
+    if not little:
+        others = "Training with `--weigh_annotators` counts such votes less."
+    return f"{little} {others}".strip()
+
+
 def _tastes(groups: Mapping[str, Any]) -> Remark:
     gain = Estimate(groups["gain"], groups["gain"] - 1.96 * groups["error"], groups["gain"] + 1.96 * groups["error"])
-    told = f"{signed(gain.value)}{bracketed(gain, signed)} nats a vote, on annotators that the fit had not seen"
+    told = f"{_nats(gain.value)}{bracketed(gain, _nats)} nats a vote, on annotators that the fit had not seen"
     if not groups["groups"]:
         return Remark("note", "One taste explains the votes", f"Two would foretell them no better: {told}.")
     first, second = groups["groups"]
