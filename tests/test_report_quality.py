@@ -124,3 +124,6 @@ def test_the_command_writes_the_page(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["quality", "--html", "votes.html"])
     assert done.output == "Wrote votes.html\n"
     assert "400 votes on 40 pairs" in (tmp_path / "votes.html").read_text("utf-8")
+    lost = CliRunner().invoke(app, ["quality", "--html", "away/votes.html"])
+    assert lost.exit_code == 1
+    assert lost.stderr == "away/votes.html: there is no folder away: make it first\n"

@@ -59,6 +59,8 @@ def command(
     from accord.report.document import write_page
     from accord.report.quality import render
 
+    if html and not html.absolute().parent.is_dir():
+        raise AccordError(f"{html}: there is no folder {html.parent}: make it first")
     console = Console(highlight=False)
     data = DataOptions(dataset_name=[str(path) for path in files or ()] or None, dataset_format=format)
     with Console(stderr=True).status("Reading votes"):

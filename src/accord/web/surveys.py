@@ -48,12 +48,12 @@ class Surveys:
     def _make(self, campaign: str) -> None:
         with self._turn:
             try:
-                found, wrong = _apart(self._url, campaign), ""
+                look = Look(_apart(self._url, campaign), datetime.now(UTC))
             except Exception as error:  # whatever it is, whoever waits for the page is told
-                found, wrong = None, (str(error).splitlines() or [type(error).__name__])[0]
+                last, why = self._looks[campaign], (str(error).splitlines() or [type(error).__name__])[0]
+                look = Look(last.found, last.at or datetime.now(UTC), wrong=why)
         with self._lock:
-            last = self._looks[campaign].found if wrong else None
-            self._looks[campaign] = Look(found or last, datetime.now(UTC), wrong=wrong)
+            self._looks[campaign] = look
 
 
 def _apart(url: str, campaign: str) -> dict[str, Any] | None:
