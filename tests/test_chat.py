@@ -1,7 +1,7 @@
 """`accord chat` answers on stdout and nothing else; a conversation goes on until it is reset."""
 
 import _thread
-import threading
+import sys
 
 import pytest
 import torch
@@ -89,13 +89,20 @@ def test_what_cannot_be_loaded_is_one_line():
     assert result.stderr == "/no/such/model: no such folder\n"
 
 
-def test_an_interrupted_answer_is_kept_as_far_as_it_came(chat, capsys):
+def test_an_interrupted_answer_is_kept_as_far_as_it_came(chat, capsys, monkeypatch):
     chat.voices[0].sampler.ends = frozenset()
     chat.decoding = {"temperature": 1.0, "max_new_tokens": 2000}
-    timer = threading.Timer(0.5, _thread.interrupt_main)
-    timer.start()
-    chat.turn("Tell me everything")
-    timer.join()
+    write, written = sys.stdout.write, []
+
+    def interrupted(text):
+        written.append(text)
+        if len(written) == 20:
+            _thread.interrupt_main()
+        return write(text)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.stdout, "write", interrupted)
+        chat.turn("Tell me everything")
     assert capsys.readouterr().out.endswith(" …\n")
     assert chat.messages[-1].role == "assistant"
     assert 0 < len(chat.messages[-1].content) < 2000

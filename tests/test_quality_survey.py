@@ -138,3 +138,41 @@ def test_every_method_has_a_name_that_commands_know():
 def test_the_package_that_the_voting_server_imports_does_not_load_scipy():
     loaded = "import accord.quality, sys; print(any(name.startswith('scipy') for name in sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", loaded], text=True).strip() == "False"
+
+
+def small(choice=None, same=False, people=4):
+    """Six pairs, all judged by a few people: half and half, or all alike."""
+    return [
+        Comparison(
+            f"{n} {k}",
+            f"person {k}",
+            f"question {n}",
+            f"a {n}",
+            f"a {n}" if same else f"b {n}",
+            choice or (Choice.LEFT if k < 2 else Choice.RIGHT),
+            AT,
+        )
+        for n in range(6)
+        for k in range(people)
+    ]
+
+
+@pytest.mark.parametrize(
+    "votes",
+    [
+        small(),
+        small()[:1],
+        small(people=1),
+        small(people=2),
+        small(Choice.TIE),
+        small(Choice.BOTH_BAD),
+        small(Choice.TIE, same=True),
+        small(Choice.LEFT, people=12),
+        small(Choice.TIE, same=True, people=12),
+    ],
+)
+def test_few_votes_or_votes_that_are_all_alike_have_a_survey(votes):
+    found = survey(votes, judged=True)
+    assert found.votes == len(votes)
+    assert not found.groups or not found.groups.groups
+    json.dumps(found.brief({}))

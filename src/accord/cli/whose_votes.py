@@ -46,8 +46,13 @@ def quality(
     if not 0 < len(said) <= MOST:
         return None
     characters = {id: len(text) for id, text in texts.items()}
-    with Console(stderr=True).status(f"Looking through {len(said):,} votes"):
-        return survey(said, annotators, characters=characters, controls=controls(data)).brief(texts)
+    console = Console(stderr=True)
+    try:
+        with console.status(f"Looking through {len(said):,} votes"):
+            return survey(said, annotators, characters=characters, controls=controls(data)).brief(texts)
+    except Exception as error:  # training is what was asked for
+        console.print(f"the votes could not be looked through, and the report does without ({error})", soft_wrap=True)
+        return None
 
 
 def members(number: int, comparisons: Sequence[Comparison], annotators: Sequence[Annotator]) -> set[str]:

@@ -245,6 +245,8 @@ def _search(evidence_JJ: csr_array) -> Iterator[Floats]:
     left_JJ = evidence_JJ
     for _ in range(ROUNDS):
         found = [_sharpened(left_JJ, start_J) for start_J in _starts(left_JJ)]
+        if not found:  # a crowd of four or fewer has no groups, only pairs
+            return
         member_J = max(found, key=lambda member_J: float(member_J @ (left_JJ @ member_J)))
         if member_J.sum() < 3:
             return
