@@ -208,13 +208,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", action=argparse.BooleanOptionalAction, default=True, help="write it to others.json")
     asked = parser.parse_args()
+    entries = []
     for name, data in (("llmfao", llmfao()), ("ukp-convincing", ukp())):
         found = measured(data, asked.folds, asked.seed)
         print(json.dumps({"data": name, "votes": len(data.votes.vote_N), **found}, indent=1, ensure_ascii=False))
-        if asked.keep:
-            what = f"votes of held-out annotators foretold, {name}"
-            keep([{"what": what, "figure": figure(found), "command": "python benchmarks/held_out_votes.py"}])
-            write_docs()
+        what = f"votes of held-out annotators foretold, {name}"
+        entries.append({"what": what, "figure": figure(found), "command": "python benchmarks/held_out_votes.py"})
+    if asked.keep:
+        keep(entries)
+        write_docs()
 
 
 if __name__ == "__main__":
