@@ -1,6 +1,7 @@
 """`accord chat` answers on stdout and nothing else; a conversation goes on until it is reset."""
 
 import _thread
+import signal
 import sys
 
 import pytest
@@ -100,9 +101,13 @@ def test_an_interrupted_answer_is_kept_as_far_as_it_came(chat, capsys, monkeypat
             _thread.interrupt_main()
         return write(text)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(sys.stdout, "write", interrupted)
-        chat.turn("Tell me everything")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may ignore it
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys.stdout, "write", interrupted)
+            chat.turn("Tell me everything")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().out.endswith(" …\n")
     assert chat.messages[-1].role == "assistant"
     assert 0 < len(chat.messages[-1].content) < 2000
