@@ -62,7 +62,7 @@ def test_the_annotators_step_leads_to_where_the_slope_is_none():
 
     def log_posterior(theta_K):
         theta = theta_K.reshape(4, 3)
-        probs_N3 = model._probs(votes, margin_N, theta, -0.5)
+        probs_N3 = np.stack(model._probs(votes, margin_N, theta, -0.5), axis=1)
         prior = (theta - [1, 0, 0]) ** 2 / (2 * np.array([model.ALPHA, model.TIES, model.BIAS]))
         return np.log(probs_N3[np.arange(len(margin_N)), votes.vote_N]).sum() - prior.sum()
 

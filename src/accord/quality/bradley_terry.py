@@ -120,16 +120,29 @@ def _whole(utility_R: Floats, error_R: Floats, theta_J3: Floats, ends_I2: Ints, 
     return Fit(utility_R, error_R, theta_J3, margin_I, margin_error_I, 1.0, tie)
 
 
-def _probs(votes: Votes, margin_N: Floats, theta_J3: Floats, tie: float) -> Floats:
-    """P_j(vote) of each answer, for each vote: [N, 3]."""
+def _felt(votes: Votes, theta_J3: Floats, tie: float) -> tuple[Floats, Floats, Floats]:
+    """α, what the side adds, and how easily a tie is called, for each vote: they feel α d + side."""
     alpha_N, ties_N, bias_N = theta_J3[votes.annotator_N].T
-    return _softmax(alpha_N * margin_N + votes.side_N * bias_N, tie + ties_N)
+    return alpha_N, votes.side_N * bias_N, tie + ties_N
+
+
+def _probs(votes: Votes, margin_N: Floats, theta_J3: Floats, tie: float) -> tuple[Floats, Floats, Floats]:
+    """P_j(A better), P_j(tie) and P_j(B better) for each vote."""
+    alpha_N, side_N, tie_N = _felt(votes, theta_J3, tie)
+    return _odds(alpha_N * margin_N + side_N, tie_N)
+
+
+def _odds(felt: Floats, tie: Floats | float) -> tuple[Floats, Floats, Floats]:
+    """softmax(felt / 2, tie, −felt / 2), an array each: adding three numbers that lie side by side is slow."""
+    half = felt / 2
+    top = np.maximum(np.abs(half), tie)
+    a, alike, b = np.exp(half - top), np.exp(tie - top), np.exp(-half - top)
+    total = a + alike + b
+    return a / total, alike / total, b / total
 
 
 def _softmax(felt: Floats, tie: Floats | float) -> Floats:
-    logits = np.stack(np.broadcast_arrays(felt / 2, tie, -felt / 2), axis=-1)
-    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return odds / odds.sum(axis=-1, keepdims=True)
+    return np.stack(_odds(felt, tie), axis=-1)
 
 
 def _utilities(
@@ -138,38 +151,36 @@ def _utilities(
     """The likeliest utilities, the annotators being as they are: a concave problem."""
     from scipy.optimize import minimize  # loads slowly
 
-    alpha_N, counts_N = theta_J3[votes.annotator_N, 0], votes.counts_N
-    rows, size = np.arange(len(votes.vote_N)), len(start_R)
+    alpha_N, side_N, tie_N = _felt(votes, theta_J3, tie)
+    is_a_N, is_b_N, size = votes.vote_N == A, votes.vote_N == B, len(start_R)
+    counts_N, weight_N = votes.counts_N, votes.counts_N * alpha_N / 2
+    sign_N = is_a_N * 1.0 - is_b_N
 
     def loss(utility_R: Floats) -> tuple[float, Floats]:
-        probs_N3 = _probs(votes, utility_R[a_N] - utility_R[b_N], theta_J3, tie)
-        pull_N = counts_N * alpha_N * (probs_N3[:, A] - probs_N3[:, B] - (votes.vote_N == A) + (votes.vote_N == B)) / 2
+        a, alike, b = _odds(alpha_N * (utility_R[a_N] - utility_R[b_N]) + side_N, tie_N)
+        pull_N = weight_N * (a - b - sign_N)
         gradient_R = np.bincount(a_N, pull_N, size) - np.bincount(b_N, pull_N, size) + utility_R / variance
-        unlikely = -float(counts_N @ np.log(probs_N3[rows, votes.vote_N]))
+        unlikely = -float(counts_N @ np.log(np.where(is_a_N, a, np.where(is_b_N, b, alike))))
         return unlikely + float(utility_R @ utility_R) / (2 * variance), gradient_R
 
     return minimize(loss, start_R, jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
 
 
 def _annotators(votes: Votes, margin_N: Floats, theta_J3: Floats, tie: float) -> Floats:
-    """One Newton step towards the likeliest annotators, the utilities being as they are."""
-    probs_N3 = _probs(votes, margin_N, theta_J3, tie)
-    zeros = np.zeros_like(margin_N)
-    # What each parameter adds to the logits of each answer: [N, answer, parameter].
-    x = np.stack(
-        [
-            np.stack([margin_N / 2, zeros, votes.side_N / 2], axis=1),
-            np.stack([zeros, zeros + 1, zeros], axis=1),
-            np.stack([-margin_N / 2, zeros, -votes.side_N / 2], axis=1),
-        ],
-        axis=1,
-    )
-    mean_N3 = np.einsum("nv,nvp->np", probs_N3, x)
-    pull_N3 = np.take_along_axis(x, votes.vote_N[:, None, None], axis=1)[:, 0] - mean_N3
-    curved_N33 = np.einsum("nv,nvp,nvq->npq", probs_N3, x, x) - np.einsum("np,nq->npq", mean_N3, mean_N3)
+    """One Newton step towards the likeliest annotators, the utilities being as they are.
+
+    α, t and b add (d, 0, s) / 2 to the logit of A, (0, 1, 0) to that of a tie, and −(d, 0, s) / 2 to that of B: the
+    gradient is what was said less what is expected of these, the curvature their covariance.
+    """
+    a, alike, b = _probs(votes, margin_N, theta_J3, tie)
+    d, s, ahead = margin_N / 2, votes.side_N / 2, a - b
+    left_over, bend, against = (votes.vote_N == A) * 1.0 - (votes.vote_N == B) - ahead, a + b - ahead**2, -ahead * alike
+    pull_N3 = np.stack([left_over * d, (votes.vote_N == TIE) - alike, left_over * s], axis=1)
+    rows = [[bend * d * d, against * d, bend * d * s], [alike - alike**2, against * s], [bend * s * s]]
+    curved_J6 = _by_annotator(votes, np.stack([each for row in rows for each in row], axis=1))
     prior_3 = 1 / np.array([ALPHA, TIES, BIAS])
     gradient_J3 = _by_annotator(votes, pull_N3) - prior_3 * (theta_J3 - np.array([1.0, 0.0, 0.0]))
-    hessian_J33 = _by_annotator(votes, curved_N33.reshape(-1, 9)).reshape(-1, 3, 3) + np.diag(prior_3)
+    hessian_J33 = curved_J6[:, [[0, 1, 2], [1, 3, 4], [2, 4, 5]]] + np.diag(prior_3)
     return theta_J3 + np.clip(np.linalg.solve(hessian_J33, gradient_J3[..., None])[..., 0], -1, 1)
 
 
@@ -183,8 +194,7 @@ def _errors(
     votes: Votes, a_N: Ints, b_N: Ints, utility_R: Floats, theta_J3: Floats, tie: float, variance: float
 ) -> Floats:
     """Each utility's standard error if the others were known (Laplace's approximation)."""
-    probs_N3 = _probs(votes, utility_R[a_N] - utility_R[b_N], theta_J3, tie)
-    a, b = probs_N3[:, A], probs_N3[:, B]
+    a, _, b = _probs(votes, utility_R[a_N] - utility_R[b_N], theta_J3, tie)
     curved_N = votes.counts_N * theta_J3[votes.annotator_N, 0] ** 2 * (a + b - (a - b) ** 2) / 4
     size = len(utility_R)
     return 1 / np.sqrt(np.bincount(a_N, curved_N, size) + np.bincount(b_N, curved_N, size) + 1 / variance)
