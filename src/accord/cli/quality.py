@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from accord.feedback import AccordError
+from accord.feedback import AccordError, beginning
 
 if TYPE_CHECKING:
     from accord.quality.agreement_by import Part
@@ -80,12 +80,7 @@ def command(
     elif html:
         console.print(f"Wrote {html}", soft_wrap=True)
     else:
-        show(console, title, found, top, {id: _short(text) for id, text in said.texts.items()})
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+        show(console, title, found, top, {id: beginning(text, WIDTH) for id, text in said.texts.items()})
 
 
 def _days(between: str) -> str:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from accord.cli.project import find_project, open_store
-from accord.feedback import AccordError, Campaign, Form
+from accord.feedback import AccordError, Campaign, Form, beginning
 
 if TYPE_CHECKING:
     from accord.store.campaigns import Campaigns
@@ -183,5 +183,4 @@ def _tell(told: dict[str, Any], made: Sequence[dict[str, Any]]) -> None:
 
 def _line(content: str | list[dict[str, str]], width: int) -> str:
     """The last thing that was said, on one line of so many letters."""
-    line = " ".join((content if isinstance(content, str) else content[-1]["content"]).split())
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return beginning(content if isinstance(content, str) else content[-1]["content"], width)

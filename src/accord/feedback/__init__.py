@@ -13,7 +13,17 @@ from accord.feedback.campaigns import (
     Question,
     Turn,
 )
-from accord.feedback.content import Content, Message, Prompt, Response, fingerprint, from_json, text_of, to_json
+from accord.feedback.content import (
+    Content,
+    Message,
+    Prompt,
+    Response,
+    beginning,
+    fingerprint,
+    from_json,
+    text_of,
+    to_json,
+)
 from accord.feedback.errors import AccordError
 from accord.feedback.labels import COIN, LabelMethod, PairLabel, ResponseLabel
 from accord.feedback.people import Invite, Role, Token, User
@@ -58,6 +68,7 @@ __all__ = [
     "Turn",
     "User",
     "Vote",
+    "beginning",
     "fingerprint",
     "from_json",
     "text_of",

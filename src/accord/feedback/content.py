@@ -34,6 +34,12 @@ def text_of(content: Content) -> str:
     return content if isinstance(content, str) else "\n\n".join(m.content for m in content)
 
 
+def beginning(text: str, letters: int) -> str:
+    """A text on one line of at most so many letters."""
+    line = " ".join(text.split())
+    return line if len(line) <= letters else line[: letters - 1] + "…"
+
+
 def fingerprint(*parts: object) -> str:
     """20 hex digits of SHA-256 over the parts' JSON: equal content has an equal id, wherever it was read."""
     text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -1,12 +1,12 @@
 """What speaks against annotators (`quality.bad_hands`), from comparisons and what is known of how they came about."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from accord.feedback import Annotator, Comparison
-from accord.quality.bad_hands import Finding, Kind, Report, bad_hands, failed_controls
+from accord.quality.bad_hands import Finding, Kind, Report, bad_hands, failed_controls, weights
 from accord.quality.ballots import PairVotes, of_people, pair_votes
 from accord.quality.groups import Groups
 
@@ -23,21 +23,20 @@ class Evidence(NamedTuple):
         That somebody's votes say little is left to methods that learn reliability: were it counted here, whoever is of
         another taste than most could be silenced by them.
         """
-        return _lowest(finding for finding in self.report.findings if finding.kind is not Kind.SAYS_LITTLE)
+        counted = [finding for finding in self.report.findings if finding.kind is not Kind.SAYS_LITTLE]
+        return _below_one(counted, self.said.annotators)
 
 
 def weights_by_controls(controls: Mapping[str, tuple[int, int]]) -> dict[str, float]:
     """The same by control questions alone, passed and failed: of whoever compared nothing."""
     passed_J2 = np.array(list(controls.values()), np.int64).reshape(-1, 2)
-    return _lowest(failed_controls(passed_J2[:, 0], passed_J2[:, 1], list(controls)))
+    ids = list(controls)
+    return _below_one(failed_controls(passed_J2[:, 0], passed_J2[:, 1], ids), ids)
 
 
-def _lowest(findings: Iterable[Finding]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for finding in findings:
-        if finding.weight < 1:
-            found[finding.annotator_id] = min(finding.weight, found.get(finding.annotator_id, 1.0))
-    return found
+def _below_one(findings: Sequence[Finding], ids: Sequence[str]) -> dict[str, float]:
+    weight_J = weights(findings, ids).tolist()
+    return {one: weight for one, weight in zip(ids, weight_J, strict=True) if weight < 1}
 
 
 def evidence(

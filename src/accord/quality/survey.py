@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from accord.feedback import COIN, Annotator, AnnotatorKind, Choice, Comparison, PairLabel
+from accord.feedback import COIN, Annotator, AnnotatorKind, Choice, Comparison, PairLabel, beginning
 from accord.quality.agreement import (
     Agreement,
     Measured,
@@ -137,7 +137,7 @@ class Survey:
             found["groups"] |= {"splits": found["groups"]["splits"][:most], "members": None}
         named = {part["name"] for part in found["by_prompt"]}
         named |= {id for split in splits[:most] for id in (split.prompt_id, split.first_choice, split.second_choice)}
-        return found | {"of": of, "texts": {id: _beginning(texts[id]) for id in sorted(named) if id in texts}}
+        return found | {"of": of, "texts": {id: beginning(texts[id], BEGINNING) for id in sorted(named) if id in texts}}
 
 
 def survey(
@@ -196,11 +196,6 @@ def _of_each_kind(findings: Sequence[Finding]) -> list[Finding]:
         places[finding.kind] += 1
         ranked.append((places[finding.kind], finding))
     return [finding for _, finding in sorted(ranked, key=lambda each: each[0])]
-
-
-def _beginning(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= BEGINNING else line[: BEGINNING - 1] + "…"
 
 
 def _labels(method: str, labels: Sequence[PairLabel]) -> Labels:

@@ -50,7 +50,7 @@ ROUNDS, STEPS, TOLERANCE = 40, 8, 3e-4
 
 
 class Tastes(NamedTuple):
-    """What was learnt of K tastes.
+    """What was learnt of K = 2 tastes.
 
     utility_KR  of each response to each
     share_K     of the annotators
@@ -66,14 +66,13 @@ class Tastes(NamedTuple):
     member_JK: Floats
 
 
-def fit(votes: Votes, tastes: int = 2) -> Tastes:
-    """The likeliest tastes, one or two. The first is that of most annotators.
+def fit(votes: Votes) -> Tastes:
+    """The likeliest two tastes. The first is that of most annotators.
 
     Raises ValueError for votes on items that are no pairs.
     """
     seen = _seen(votes)
-    one = _climbed(seen, _start(seen))
-    return _told(seen, one if tastes == 1 else _climbed(seen, _divided(seen, one)))
+    return _told(seen, _climbed(seen, _divided(seen, _climbed(seen, _start(seen)))))
 
 
 def margins(tastes: Tastes, votes: Votes) -> Floats:
